@@ -19,7 +19,7 @@ from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import ArchiveKey
 from sedas_sync.operations import lock as locks
-from sedas_sync.operations.adopt import adopt_files
+from sedas_sync.operations.adopt.run import adopt_files
 from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror, utc_now
@@ -319,6 +319,7 @@ class Mirror:
         datasets: str | Iterable[str] = (),
         locked: bool = False,
         prune: bool = False,
+        refresh: bool = False,
         on_event: Listener = ignore,
         on_found: Callable[[int], None] | None = None,
         lock_timeout: Seconds = 0.0,
@@ -331,6 +332,7 @@ class Mirror:
             datasets: one or more names of datasets; none for all.
             locked: take exactly the scenes of the lock file, as in `plan`.
             prune: also remove files of scenes that no longer match, as in `plan`.
+            refresh: ask the archives for every dataset, as in `plan`.
             on_event: called with every event, from the calling thread.
             on_found: called with the number of scenes found, a few times a second.
             lock_timeout: seconds to wait for another process in this mirror.
@@ -354,6 +356,7 @@ class Mirror:
                 take_over=options.get("take_over", False),
                 locked=locked,
                 prune=prune,
+                refresh=refresh,
             )
             return _summary(self._runner.run(plan, options), on_event, progress=progress)
 

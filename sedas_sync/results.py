@@ -2,7 +2,7 @@
 
 from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Change, ChangeKind, RunRecord
-from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.order import ListedOrder
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.results import Adoption, Finding, VerifiedFile
@@ -33,6 +33,7 @@ __all__ = [
     "LocalScene",
     "Lock",
     "LockUpdate",
+    "PackedFile",
     "PartialDownload",
     "ProofLevel",
     "Reason",

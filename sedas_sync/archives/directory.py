@@ -20,6 +20,7 @@ from sedas_sync.archives.protocol import Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.paths import user_path
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
@@ -254,7 +255,7 @@ def open_archive(opening: Opening) -> DirectoryArchive:
         ManifestError: It is the mirror itself.
     """
     config = cast(DirectoryConfig, opening.config)
-    root = opening.base / config.path
+    root = user_path(opening.base, config.path)
     if opening.mirror is not None and opening.mirror.resolve() == root.resolve():
         raise ManifestError(f"{root}: the mirror cannot be its own archive; give [mirror] another path")
     return DirectoryArchive(root, how=config.link, leave_out=opening.mirror)

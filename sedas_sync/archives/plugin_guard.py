@@ -82,6 +82,11 @@ class GuardedArchive(ArchiveWrapper):
         return self._or_else(lambda: dict(super(GuardedArchive, self).calls), {}, "calls")
 
     @property
+    def retrying(self) -> str:
+        """Which try of a request is under way; empty if the package fails."""
+        return str(self._or_else(lambda: super(GuardedArchive, self).retrying, "", "retrying"))
+
+    @property
     def known_orders(self) -> Sequence[Order]:
         """The orders that the package remembers."""
         with guard(self._kind, "known_orders"):
@@ -101,6 +106,11 @@ class GuardedArchive(ArchiveWrapper):
         """Return the groups of satellites that the package lists."""
         with guard(self._kind, "source_groups"):
             return [_of_type(item, SatelliteSource, self._kind, "source_groups") for item in super().source_groups()]
+
+    def list_files(self, scene: Scene) -> Scene:
+        """Return a scene with the files that the package lists."""
+        with guard(self._kind, "list_files"):
+            return self._checked(super().list_files(scene), "list_files")
 
     def interrupt(self) -> bool:
         """End running calls; return False if the package cannot, or fails."""

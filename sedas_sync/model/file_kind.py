@@ -115,6 +115,16 @@ def _last_ending(name: str) -> str:
     return name[dot:] if dot > 0 else ""
 
 
+def folder_ending(name: str) -> str:
+    """Return the ending of the name of a product's folder, as it is written there; empty if there is none.
+
+    >>> folder_ending("S3A_OL_1_EFR____20160406T012156.SEN3")
+    '.SEN3'
+    """
+    last = _last_ending(name)
+    return last if last.lower() in _FOLDERS else ""
+
+
 def without_endings(name: str) -> str:
     """Return a product's name without the endings that one archive writes and another does not.
 

@@ -2,18 +2,25 @@
 
 A scene of several files is a folder in the mirror. Archives locate, workers download and checks read one file at a
 time; the manifest selects, the lock pins and reports count scenes.
+
+A product that archives send as a zip is on disk as its zip, or as the folder that the zip contains. Such a folder has
+`LocalScene.packed`, and its zip is compared with the archive.
 """
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
+from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
-from sedas_sync.model.file_kind import ending_of
-from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.file_kind import ZIP, ending_of, folder_ending
+from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
+from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import ArchiveIdentity, RemoteFile, Scene, SceneId
+from sedas_sync.model.scene import NOTHING, ArchiveIdentity, DesiredScene, RemoteFile, Scene, SceneId
 
+_ALL = ("*",)
 _LEVELS = tuple(ProofLevel)
 """Best first."""
 
@@ -53,7 +60,13 @@ def below(place: str, name: str) -> str:
 
 
 def local_scene(
-    scene_id: SceneId, path: str, files: Iterable[LocalFile], *, archive: ArchiveIdentity, facts: str
+    scene_id: SceneId,
+    path: str,
+    files: Iterable[LocalFile],
+    *,
+    archive: ArchiveIdentity,
+    facts: str,
+    packed: PackedFile | None = None,
 ) -> LocalScene:
     """Return a scene that consists of these files.
 
@@ -63,9 +76,18 @@ def local_scene(
         files: all files of the scene; a single file without a name makes it a scene of one file.
         archive: the identity of the archive that it was downloaded from; empty if it was adopted.
         facts: as `sedas_sync.model.metadata` writes them.
+        packed: the zip of the scene, if the files are those of an unpacked product.
     """
     whole = LocalScene(
-        id=scene_id, path=path, size=0, mtime_ns=0, sha256="", level=ProofLevel.SIZE, archive=archive, facts=facts
+        id=scene_id,
+        path=path,
+        size=0,
+        mtime_ns=0,
+        sha256="",
+        level=ProofLevel.SIZE,
+        archive=archive,
+        facts=facts,
+        packed=packed,
     )
     return with_files(whole, files)
 
@@ -83,6 +105,7 @@ def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
         return replace(
             held,
             members=(),
+            packed=None,
             size=first.size,
             mtime_ns=first.mtime_ns,
             sha256=first.sha256,
@@ -109,6 +132,11 @@ def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reaso
     """
     if change := form_differs(held, scene):
         return change
+    if held.packed is not None and not scene.is_folder:
+        (file,) = scene.files
+        return file_differs(held.packed, replace(file, size=None) if scene.nominal else file, trust_digest=trust_digest)
+    if scene.unlisted:
+        return _selection_differs(held, scene)
     here, there = {file.name: file for file in held.files}, {file.name: file for file in scene.files}
     if lacking := tuple(name for name in there if name not in here):
         return Reason(ReasonCode.FILES_MISSING, names=lacking)
@@ -122,14 +150,36 @@ def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reaso
     return None
 
 
+def selects(patterns: Iterable[str], name: str) -> bool:
+    """Return whether one of these patterns matches a path below the folder of a scene, or the last part of it.
+
+    >>> selects(["*_B0[23]_10m.jp2"], "GRANULE/L2A_T30UXC/IMG_DATA/R10m/T30UXC_20190501_B02_10m.jp2")
+    True
+    """
+    last = name.rpartition("/")[2]
+    return any(fnmatchcase(name, pattern) or fnmatchcase(last, pattern) for pattern in patterns)
+
+
+def _selection_differs(held: LocalScene, scene: Scene) -> Reason | None:
+    """Return how the patterns of a folder that is not listed again differ from those of its download."""
+    with suppress(ValueError):
+        before = scene_from_metadata(held.facts).listing or _ALL
+        if before != scene.listing:
+            if before != _ALL and (new := tuple(one for one in scene.listing if one not in before)):
+                return Reason(ReasonCode.FILES_MISSING, names=new)
+            if spare := tuple(file.name for file in held.files if not selects(scene.listing, file.name)):
+                return Reason(ReasonCode.FILES_EXTRA, names=spare)
+    return None
+
+
 def _is_packed(held: LocalScene, scene: Scene) -> bool:
     """Whether the archive sent a product that is one file as a zip, so that the file has another size."""
     return ending_of(scene.id).lower() not in ("", ending_of(held.path).lower())
 
 
 def form_differs(held: LocalScene, scene: Scene) -> Reason | None:
-    """Return the difference if one is a folder and the other one file."""
-    if held.is_folder == scene.is_folder:
+    """Return the difference if one is a folder and the other one file. A product's zip and its folder are the same."""
+    if held.is_folder == scene.is_folder or held.packed is not None:
         return None
     return Reason(ReasonCode.FORM_CHANGED, here=_form(held), there=_form(scene))
 
@@ -138,10 +188,49 @@ def _form(scene: Scene | LocalScene) -> str:
     return "a folder" if scene.is_folder else "one file"
 
 
-def file_differs(local: LocalFile, remote: RemoteFile, *, trust_digest: bool) -> Reason | None:
+def meets_lock(held: LocalScene, want: DesiredScene) -> bool | None:
+    """Return whether a local scene is what a lock file requires; None if it requires nothing that can be compared.
+
+    An unpacked folder is right if its zip was, or if each of its files is.
+    """
+    required = want.pinned if held.packed is not None else NOTHING
+    if want.sha256 is None and not required:
+        return None
+    if want.sha256 is not None and held.delivered.sha256 == want.sha256:
+        return True
+    return bool(required) and required == {file.name: file.sha256 for file in held.members}
+
+
+def is_packed_product(held: LocalScene) -> bool:
+    """Return whether a local scene is the zip of a product that is a folder. Its name shows no kind of file then."""
+    return not held.is_folder and not ending_of(held.id) and ending_of(held.path).lower() == ZIP
+
+
+def place_of(want: DesiredScene, held: LocalScene) -> str:
+    """Return the path where a local scene belongs. An unpacked folder has the ending of the product's own folder."""
+    if held.packed is None or want.scene.is_folder:
+        return want.path
+    return folder_path(want.path, held.path)
+
+
+def folder_path(path: str, folder: str) -> str:
+    """Return the path of the folder of a product whose zip would be at `path`.
+
+    Args:
+        path: of the zip.
+        folder: the name of the product's own folder, of which the ending is taken.
+
+    >>> folder_path("2019/S2A_MSIL1C.zip", "S2A_MSIL1C.SAFE")
+    '2019/S2A_MSIL1C.SAFE'
+    """
+    stem, ending = path.removesuffix(ending_of(path)), folder_ending(folder)
+    return stem if stem.lower().endswith(ending.lower()) else stem + ending
+
+
+def file_differs(local: LocalFile | PackedFile, remote: RemoteFile, *, trust_digest: bool) -> Reason | None:
     """Return how a local file differs from the catalogue; None if it does not."""
     names = (remote.name,) if remote.name else ()
-    if remote.size is not None and remote.size != local.size:
+    if None not in (remote.size, local.size) and remote.size != local.size:
         return Reason(ReasonCode.SIZE_CHANGED, here=local.size, there=remote.size, names=names)
     if trust_digest and None not in (remote.digest, local.digest) and remote.digest != local.digest:
         return Reason(ReasonCode.CHECKSUM_CHANGED, names=names)

@@ -33,8 +33,19 @@ class LocalFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True)
     level: ProofLevel
     digest: str | None = None
     """The catalogue's checksum when it was downloaded."""
+    crc32: int | None = None
+    """Its CRC in the zip that it was unpacked from."""
     path: str = ""
     """Relative to the mirror. `LocalScene.files` sets it; it is not stored."""
+
+
+class PackedFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The zip of a product that is on disk as its folder. A fact that is not known is None."""
+
+    size: int | None = None
+    sha256: str | None = None
+    digest: str | None = None
+    """The catalogue's checksum when it was downloaded."""
 
 
 class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -58,11 +69,19 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     `size` is then their sum, `mtime_ns` the newest, `level` the lowest, and `sha256` that of their listing, or None if
     one of them has none.
     """
+    packed: PackedFile | None = None
+    """If the folder is a product that archives send as a zip: that zip. All of its facts are unknown if the folder was
+    adopted. None for a scene that has the form in which its archive delivers it."""
 
     @property
     def is_folder(self) -> bool:
         """Whether the scene is a folder of files, not one file."""
         return bool(self.members)
+
+    @property
+    def delivered(self) -> "LocalScene | PackedFile":
+        """What has the size and the checksum that an archive or a lock file states: of an unpacked folder, the zip."""
+        return self if self.packed is None else self.packed
 
     @property
     def files(self) -> tuple[LocalFile, ...]:

@@ -4,7 +4,7 @@ Every plan is made in the same steps: `wants_from_…` finds the desired scenes,
 the index, and `make_plan` chooses the actions.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from sedas_sync.files import tree_listing
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.files import form_differs
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
@@ -58,6 +59,8 @@ class Disk:
     orders: Mapping[SceneId, Order]
     count: int
     """How many scenes the index has."""
+    unpacks: bool = False
+    """Whether the last apply unpacked zips."""
     warnings: tuple[str, ...] = ()
     """Problems of the index."""
 
@@ -76,6 +79,7 @@ def plan_mirror(
     locked: bool = False,
     prune: bool = False,
     relock: bool = False,
+    refresh: bool = False,
 ) -> Plan:
     """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
 
@@ -90,6 +94,8 @@ def plan_mirror(
         prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
             and can be downloaded again.
         relock: the lock file is updated afterwards, so that a removal of its scenes needs no warning.
+        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it; so do `prune` and
+            `relock`.
 
     Raises:
         LockMismatch: the lock file does not match the manifest.
@@ -105,14 +111,16 @@ def plan_mirror(
         plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
         plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
-    found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found)
+    refresh = refresh or prune or relock
+    found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found, refresh=refresh)
     wants = wants_from_search(found)
     disk = look_at_disk(context, wants)
     plan = make_plan(context, wants, disk, sizes=sizes, warnings=warnings)
     # A named product that is on disk need not be in the catalogue.
     held = {action.id for action in plan.actions if action.held is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
-    plan = replace(plan, datasets=datasets, failures=failures, left=find_departures(context, found, datasets))
+    left = find_departures(context, found, datasets)
+    plan = replace(plan, datasets=datasets, failures=failures, left=left, searched=found.searched, made=found.time)
     if not disk.count:
         plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
     return add_prunes(context, plan, found, relock=relock) if prune else plan
@@ -239,8 +247,10 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         changed = restated(scenes, inspection.observed, comparison)
         reprove(str(context.state.root), inspection, changed, context.state.on_step)
-        orders, count = {order.id: order for order in index.orders()}, index.count()
-    return Disk(inspection=inspection, wants=scenes, orders=orders, count=count, warnings=tuple(warnings))
+        orders, count, unpacks = {order.id: order for order in index.orders()}, index.count(), index.unpacks
+    return Disk(
+        inspection=inspection, wants=scenes, orders=orders, count=count, unpacks=unpacks, warnings=tuple(warnings)
+    )
 
 
 def inspect(
@@ -297,6 +307,8 @@ def make_plan(
     if sizes:
         actions = _with_sizes(context, actions)
     said.extend(warn_of_replacements(actions, disk.count))
+    if disk.unpacks and not context.manifest.mirror.unpack:
+        said.extend(_staying_folders(actions))
     sizes_of_archives = {key: archive.SCENE_SIZE for key, archive in context.manifest.archives.items()}
     failures, found = wants.failures, wants.warnings
     complete = wants.complete
@@ -319,6 +331,13 @@ def make_plan(
     )
 
 
+def _staying_folders(actions: Iterable[Action]) -> Iterator[str]:
+    """Yield a warning if scenes stay the folders that they were unpacked to."""
+    kept = sum(action.held is not None and action.held.packed is not None for action in actions)
+    if kept:
+        yield f"{count(kept, 'scene')} on disk stay folders: `[mirror] unpack` is false now, and new scenes stay zips"
+
+
 def _of_other_form(
     context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], inspection: Inspection
 ) -> dict[SceneId, DesiredScene]:
@@ -336,7 +355,7 @@ def _of_other_form(
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
-        if held.is_folder != want.scene.is_folder and held.archive in sources:
+        if form_differs(held, want.scene) and held.archive in sources:
             stem = want.path.removesuffix(want.scene.ending)
             staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
     return staying

@@ -288,9 +288,10 @@ def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dic
 
 
 def _differs(scene: LocalScene, pin: LockedScene) -> bool:
+    here = scene.delivered
     if pin.sha256 is not None:
-        return scene.sha256 != pin.sha256
-    return pin.size not in (None, scene.size)
+        return here.sha256 != pin.sha256
+    return None not in (pin.size, here.size) and pin.size != here.size
 
 
 def _partials(root: str) -> Iterator[PartialDownload]:

@@ -95,6 +95,7 @@ def verify_mirror(
     not_indexed = [pin for pin in pins.values() if pin.id not in scenes]
     more, done = _not_indexed(not_indexed, places, entries, {task.path for task in tasks}, ordered)
     tasks += more
+    done += _other_zips(scenes, pins)
     known = {task.path for task in tasks} | {item.path for item in done}
     done += _read(
         state.root,
@@ -153,7 +154,8 @@ def _still_valid(
     current = {}
     for pin in pins.values():
         scene = scenes.get(pin.id)
-        if pin.id not in left if scene is None else None in (pin.sha256, scene.sha256) or pin.sha256 == scene.sha256:
+        here = None if scene is None else scene.delivered.sha256
+        if pin.id not in left if scene is None else None in (pin.sha256, here) or pin.sha256 == here:
             current[pin.id] = pin
     if outdated := len(pins) - len(current):
         warnings.append(
@@ -170,24 +172,43 @@ def _paths(pin: LockedScene, place: str | None) -> tuple[str, ...]:
     return tuple(below(place, file.name) for file in pin.files) or (place,)
 
 
-def _required(pin: LockedScene | None, name: str, *, folder: bool) -> LockedFile | None:
-    """Return what the lock file requires of a file of a scene; None if it does not have the file."""
+def _required(scene: LocalScene, pin: LockedScene | None) -> dict[str, LockedFile]:
+    """Return what the lock file requires of the files of a scene, by their names."""
     if pin is None:
-        return None
-    if folder and pin.files:
-        return next((file for file in pin.files if file.name == name), None)
-    return LockedFile(name, pin.size, pin.sha256)
+        return {}
+    if scene.packed is not None:
+        return {file.name: file for file in pin.unpacked}
+    if scene.is_folder and pin.files:
+        return {file.name: file for file in pin.files}
+    return {file.name: LockedFile(file.name, pin.size, pin.sha256) for file in scene.files}
+
+
+def _other_zips(scenes: Mapping[SceneId, LocalScene], pins: Mapping[SceneId, LockedScene]) -> Iterator[VerifiedFile]:
+    """Yield unpacked scenes whose zips are not those of the lock file, unless it has each of their files."""
+    for scene in scenes.values():
+        pin = pins.get(scene.id)
+        if scene.packed is None or pin is None or pin.unpacked or pin.sha256 in (None, scene.packed.sha256):
+            continue
+        here = scene.packed.sha256
+        was = "it was not unpacked here" if here is None else f"the sha256 of its zip was {here}"
+        yield VerifiedFile(
+            path=scene.path,
+            size=scene.size,
+            recorded=None,
+            id=scene.id,
+            locked_sha256=pin.sha256,
+            finding=Finding.CHANGED,
+            detail=f"{was}, the lock file has the zip with {pin.sha256}",
+        )
 
 
 def _tasks(scene: LocalScene, pin: LockedScene | None) -> Iterator[_Task]:
     """Yield the files to read of a scene in the index, including those that only the lock file has."""
-    folder = scene.is_folder
+    required = _required(scene, pin)
     for file in scene.files:
-        yield _Task(scene.id, file.path, file, _required(pin, file.name, folder=folder), file.name)
-    known = {file.name for file in scene.files}
-    for required in pin.files if folder and pin is not None else ():
-        if required.name not in known:
-            yield _Task(scene.id, below(scene.path, required.name), None, required, required.name)
+        yield _Task(scene.id, file.path, file, required.pop(file.name, None), file.name)
+    for lacking in required.values():
+        yield _Task(scene.id, below(scene.path, lacking.name), None, lacking, lacking.name)
 
 
 def _not_indexed(

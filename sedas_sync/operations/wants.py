@@ -109,7 +109,9 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
         if (scene := look_up.found(scene_id)) is not None:
             names, pin = tuple(datasets.get(scene_id, ())), pins.get(scene_id)
             want = at_layout(context, replace(scene, id=scene_id), everywhere[0], names)
-            want = replace(want, path=item.scene_path or want.path, **({} if pin is None else pin.checksums))
+            # A file in the folder of an unpacked product does not show where the product's zip would be.
+            path = want.path if item.name and not scene.is_folder else item.scene_path or want.path
+            want = replace(want, path=path, **({} if pin is None else pin.checksums))
             wants[scene_id] = with_sources(want, look_up.sources(scene_id))
     return Wants(
         scenes=wants,

@@ -10,6 +10,7 @@ a planned acquisition                                    any     skip
 intact, an untracked file or folder at the scene's path  any     adopt
 intact, but not what the lock file requires              yes     replace
 intact, but changed in the archive                       yes     replace
+intact and unchanged, a zip that has to be unpacked      any     adopt
 intact and unchanged, at another path                    any     adopt
 intact and unchanged, at its path                        any     keep
 damaged                                                  yes     replace
@@ -34,7 +35,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
-from sedas_sync.model.files import files_differ, form_differs
+from sedas_sync.model.files import files_differ, form_differs, is_packed_product, meets_lock, place_of
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
@@ -66,14 +67,17 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Keys of the archives whose checksums are not trusted."""
     now: datetime | None = None
     """The time that the pauses of failing orders are compared with; without it there are none."""
+    unpack: bool = False
+    """Whether the zip of a product is unpacked."""
     either_form: AbstractSet[SceneId] | None = None
     """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
 
     def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""
-        if want.sha256 is not None:
+        right = meets_lock(held, want)
+        if right is not None:
             # A lock file's requirement does not change with the catalogue.
-            return None if held.sha256 == want.sha256 else Reason(ReasonCode.LOCK_DIFFERS, here=held.sha256)
+            return None if right else Reason(ReasonCode.LOCK_DIFFERS, here=held.delivered.sha256)
         if (
             self.either_form is not None
             and held.id not in self.either_form
@@ -137,7 +141,7 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
         kind=kind,
         id=scene.id,
         datasets=want.datasets,
-        path=want.path,
+        path=want.path if kept is None else place_of(want, kept),
         size=scene.size if kept is None else kept.size,
         reason=reason,
         want=want,
@@ -158,8 +162,10 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
             return ActionKind.ADOPT, Reason(ReasonCode.UNTRACKED)
         if change := comparison.change(held, want):
             return ActionKind.REPLACE, change
-        if held.path != want.path:
-            return ActionKind.ADOPT, Reason(ReasonCode.OTHER_PATH, here=held.path, there=want.path)
+        if comparison.unpack and not want.scene.is_folder and is_packed_product(held):
+            return ActionKind.ADOPT, Reason(ReasonCode.PACKED)
+        if held.path != (place := place_of(want, held)):
+            return ActionKind.ADOPT, Reason(ReasonCode.OTHER_PATH, here=held.path, there=place)
         return ActionKind.KEEP, _UNCHANGED
     if here.tracked and here.state is FileState.DAMAGED:
         folder = held is not None and held.is_folder
@@ -225,7 +231,7 @@ def restated(
         want, held = wants.get(scene_id), here.held
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
             continue
-        if want.sha256 is not None and held.sha256 is None:
+        if want.sha256 is not None and held.sha256 is None and held.packed is None:
             found[scene_id] = want.scene
             continue
         source = source_of(held, want, comparison.identities, several=comparison.several)

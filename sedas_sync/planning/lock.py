@@ -7,6 +7,8 @@ lists that mean a set are sets, AOIs are outlines, and a relative date equals it
 not part of a lock file.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +21,7 @@ from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 
-_APART = frozenset({"name", "archive"})
+_APART = frozenset({"name", "archive", "recheck"})
 SETS = frozenset(key for key, field in Dataset.model_fields.items() if field.default == ()) - _APART
 """Rules whose values are lists without an order. Archives are listed in order of preference."""
 
@@ -54,11 +56,17 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
     """Keys of the archives that have it, sorted; empty if the manifest has only one archive."""
     files: tuple[LockedFile, ...] = ()
     """Sorted by name, if the scene is a folder; `sha256` is then that of their listing."""
+    unpacked: tuple[LockedFile, ...] = ()
+    """Sorted by name, if the scene was unpacked when the lock file was written; `size` and `sha256` are the zip's."""
+
+    listing: tuple[str, ...] = ()
+    """Patterns of its files, if it is a folder whose files the archive had not listed yet."""
 
     @property
     def checksums(self) -> dict[str, Any]:
         """The checksums as arguments of `DesiredScene`."""
-        pinned = {file.name: file.sha256 for file in self.files if file.sha256 is not None}
+        files = self.files or self.unpacked
+        pinned = {file.name: file.sha256 for file in files if file.sha256 is not None}
         return {"sha256": self.sha256, "pinned": pinned}
 
 
@@ -100,6 +108,25 @@ def head_of(manifest: Manifest, now: datetime | None) -> LockHead:
     )
 
 
+def hashes_of_rules(manifest: Manifest) -> dict[str, str]:
+    """Return a hash of the rules, areas and archives of each dataset: equal hashes mean equal searches."""
+    head = head_of(manifest, None)
+    return {
+        name: hashlib.sha256(
+            json.dumps(
+                [
+                    head.datasets[name],
+                    [head.aois[aoi] for aoi in dataset.aoi],
+                    [head.archives[key] for key in dataset.archive],
+                ],
+                sort_keys=True,
+                default=str,
+            ).encode()
+        ).hexdigest()
+        for name, dataset in manifest.datasets.items()
+    }
+
+
 def lock_scenes(
     head: LockHead, actions: Iterable[Action], held: Mapping[SceneId, LocalScene], before: Lock | None = None
 ) -> Lock:
@@ -121,9 +148,13 @@ def lock_scenes(
         if action.want is None or action.kind is ActionKind.SKIP:
             continue
         want, scene, local, pin = action.want, action.want.scene, held.get(action.id), old.get(action.id)
-        size, sha256 = _size(want), None
-        if local is not None:
-            size, sha256 = local.size, local.sha256
+        size, sha256, files = _size(want), None, _files(want, local, pin)
+        if local is not None and local.delivered.sha256 is not None:
+            size, sha256 = local.delivered.size, local.delivered.sha256
+        elif local is not None and pin is not None and _files_of(local) == pin.unpacked:
+            size, sha256 = pin.size, pin.sha256
+        elif local is not None:
+            size = size if local.packed else local.size
         elif pin is not None and size in (None, pin.size) and _same_names(scene, pin):
             size, sha256 = pin.size, pin.sha256
         scenes[action.id] = LockedScene(
@@ -134,7 +165,9 @@ def lock_scenes(
             sha256=sha256,
             footprint=scene.footprint,
             archives=tuple(sorted(source.archive for source in want.sources)) if several else (),
-            files=_files(want, local, pin),
+            files=files,
+            unpacked=_unpacked(local, pin, sha256),
+            listing=scene.listing if local is None and not files else (),
         )
     return Lock(head=head, scenes=scenes)
 
@@ -145,7 +178,9 @@ def _same_names(scene: Scene, pin: LockedScene) -> bool:
 
 def _files(want: DesiredScene, held: LocalScene | None, before: LockedScene | None) -> tuple[LockedFile, ...]:
     if held is not None:
-        return tuple(LockedFile(file.name, file.size, file.sha256) for file in held.members)
+        return () if held.packed else _files_of(held)
+    if want.scene.unlisted:
+        return () if before is None else before.files
     old = {} if before is None else {file.name: file for file in before.files}
     files = []
     for file in sorted(want.scene.assets, key=lambda file: file.name):
@@ -155,6 +190,17 @@ def _files(want: DesiredScene, held: LocalScene | None, before: LockedScene | No
         keep = previous is not None and size in (None, previous.size)
         files.append(previous if previous is not None and keep else LockedFile(file.name, size))
     return tuple(files)
+
+
+def _files_of(held: LocalScene) -> tuple[LockedFile, ...]:
+    return tuple(LockedFile(file.name, file.size, file.sha256) for file in held.members)
+
+
+def _unpacked(held: LocalScene | None, before: LockedScene | None, sha256: str | None) -> tuple[LockedFile, ...]:
+    """Return the files of a product that is unpacked here, or was where the lock file was written before."""
+    if held is not None and held.packed:
+        return _files_of(held)
+    return before.unpacked if before is not None and sha256 is not None and before.sha256 == sha256 else ()
 
 
 def _size(want: DesiredScene) -> int | None:

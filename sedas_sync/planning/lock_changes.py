@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from sedas_sync.manifest import SINGLE_ARCHIVE, Manifest
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.times import to_iso
@@ -153,16 +155,21 @@ def changes(old: Lock, new: Lock) -> LockChanges:
         changed=tuple(
             (scene_id, _scene_changes(old.scenes[scene_id], pin))
             for scene_id, pin in sorted(new.scenes.items())
-            if scene_id in old.scenes and old.scenes[scene_id] != pin
+            if scene_id in old.scenes and _differ(old.scenes[scene_id], pin)
         ),
     )
 
 
+def _differ(old: LockedScene, new: LockedScene) -> bool:
+    # The same zip has the same files: that it is unpacked now, or no longer, is no change.
+    return (old if old.sha256 is None else replace(old, unpacked=new.unpacked)) != new
+
+
 def _scene_changes(old: LockedScene, new: LockedScene) -> str:
     parts = []
-    for name in ("datasets", "start", "size", "sha256", "footprint", "archives", "files"):
+    for name in ("datasets", "start", "size", "sha256", "footprint", "archives", "files", "unpacked"):
         was, now = getattr(old, name), getattr(new, name)
-        if name == "files":
+        if name in {"files", "unpacked"}:
             # A change of their checksums is a change of the scene's checksum.
             was, now = tuple(file.name for file in was), tuple(file.name for file in now)
         if was == now:
@@ -173,7 +180,7 @@ def _scene_changes(old: LockedScene, new: LockedScene) -> str:
             parts.append(f"{name} is no longer known")
         else:
             parts.append(f"{name} was {_short(was)}, is {_short(now)}")
-    return "; ".join(parts)
+    return "; ".join(parts) or "checksums of its files changed"
 
 
 def _short(value: Any) -> str:

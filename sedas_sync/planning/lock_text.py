@@ -18,6 +18,8 @@ from sedas_sync.model.files import listing_digest
 from sedas_sync.model.scene import SceneId
 from sedas_sync.planning.lock import Lock, LockedScene, LockHead
 
+_FILES = frozenset({"files", "unpacked"})
+"""Fields of a scene that are lists of files; as JSON they are objects whose keys are the names."""
 VERSION = 1
 """The version of the format that this package reads and writes."""
 
@@ -67,8 +69,8 @@ def _sorted(values: Mapping[str, Any]) -> dict[str, Any]:
 def _scene_json(pin: LockedScene) -> dict[str, Any]:
     start = None if pin.start is None else pin.start.astimezone(UTC)
     values: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(pin, start=start))
-    if pin.files:
-        values["files"] = {file.pop("name"): file for file in values["files"]}
+    for key in _FILES & values.keys():
+        values[key] = {file.pop("name"): file for file in values[key]}
     return values
 
 
@@ -167,10 +169,11 @@ def head_from(values: Mapping[str, Any]) -> LockHead:
 
 
 def _scene(values: Any) -> LockedScene:
-    if files := values.get("files"):
+    for key in _FILES & values.keys():
+        files = values[key]
         if any({"", ".", ".."} & set(name.split("/")) for name in files):
             raise ValueError(files)
-        values = {**values, "files": [{**files[name], "name": name} for name in sorted(files)]}
+        values = {**values, key: [{**files[name], "name": name} for name in sorted(files)]}
     pin = msgspec.convert(values, LockedScene)
     # If the scene's checksum is known each file's is, and they have to agree.
     if pin.files and pin.sha256 not in (None, listing_digest((file.name, file.sha256 or "") for file in pin.files)):

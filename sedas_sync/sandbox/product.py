@@ -1,9 +1,8 @@
 """Generated products: the zip of a scene, made when it is downloaded, with the same bytes every time.
 
 The folders and file names in it are those of a Sentinel-1 GRD or SLC product, or of a Sentinel-2 L1C product:
-metadata in XML, TIFF rasters that any reader opens, JPEG 2000 files with valid boxes and noise instead of a
-codestream, and a JPEG quick-look. Entries are stored, not deflated, so the bytes do not depend on the version of
-zlib.
+metadata in XML, TIFF rasters of noise, JPEG 2000 bands that geographic readers put into their place (see `bands`), and
+a JPEG quick-look. Entries are stored, not deflated, so the bytes do not depend on the version of zlib.
 """
 
 import re
@@ -11,22 +10,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
-from hashlib import blake2b, md5, shake_256
+from hashlib import blake2b, md5, sha3_256, shake_256
 from importlib.resources import files
 from io import BytesIO
 from struct import pack
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 from zipfile import ZipFile, ZipInfo
-from zlib import crc32
+
+from sedas_sync.sandbox.bands import BANDS, band_file, geocoding, stage_of
 
 _NOISE = 1 << 22
-_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "TCI")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 _KILO = 1024
 _WIDTH = 64
 _BEGINNING = "1980-01-01T00:00:00Z"
 _CLOUDIEST = 4  # the last of the optical pictures
+_BASELINE = re.compile(r"_N(\d{4})_")
+_SHA3 = "0301"
+_RING = re.compile(r"\(([^()]+)\)")
+_CORNER = re.compile(r"(-?\d+(?:\.\d+)?)\s+(-?\d+(?:\.\d+)?)")
 
 File = tuple[str, bytes]
 """Path in the product, and content."""
@@ -137,19 +140,6 @@ def _tiff(width: int, height: int) -> bytes:
     return b"II*\x00" + pack("<LH", 8, len(tags)) + directory + bytes(4) + _noise()[: 2 * width * height]
 
 
-@lru_cache(maxsize=512)
-def _jp2(size: int) -> bytes:
-    """Make the boxes of a JPEG 2000 file (ISO/IEC 15444-1, annex I) around noise."""
-
-    def box(kind: bytes, body: bytes) -> bytes:
-        return pack(">L", len(body) + 8) + kind + body
-
-    side = 10980
-    header = box(b"ihdr", pack(">LLHBBBB", side, side, 1, 15, 7, 0, 0)) + box(b"colr", pack(">BBBL", 1, 0, 0, 17))
-    kind = box(b"ftyp", b"jp2 \x00\x00\x00\x00jp2 ")
-    return box(b"jP  ", b"\r\n\x87\n") + kind + box(b"jp2h", header) + box(b"free", _noise()[:size])
-
-
 def _common(spec: Spec) -> str:
     """Return the XML elements that all metadata files of a product contain."""
     return (
@@ -169,20 +159,38 @@ def _xml(root: str, common: str, more: str = "") -> bytes:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>\n{common}{more}</{root}>\n'.encode()
 
 
-def _manifest(common: str, content: list[File]) -> bytes:
-    """Make the inventory of a SAFE product, an XFDU document."""
+def _manifest(spec: Spec, content: list[File]) -> bytes:
+    """Make the list of files of a SAFE product, an XFDU document, as Sentinel-1 and Sentinel-2 products have it.
+
+    Sentinel-2 products of newer baselines have SHA3-256, all others MD5 (seen: MD5 with 03.00, SHA3-256 with 03.01).
+    """
+    baseline = _BASELINE.search(spec.id)
+    name, algorithm = ("SHA3-256", sha3_256) if baseline and baseline[1] >= _SHA3 else ("MD5", md5)
+    # Bands with the same bytes are hashed once.
+    checksums = {data: algorithm(data, usedforsecurity=False).hexdigest() for data in {data for _, data in content}}
     objects = "".join(
-        [
-            f'<dataObject><byteStream size="{len(data)}"><fileLocation href="./{path}"/>'
-            f'<checksum checksumName="CRC32">{crc32(data):08x}</checksum></byteStream></dataObject>\n'
-            for path, data in content
-        ]
+        f'<dataObject ID="object{number}"><byteStream mimeType="{_media_type(path)}" size="{len(data)}">'
+        f'<fileLocation locatorType="URL" href="./{path}"/>'
+        f'<checksum checksumName="{name}">{checksums[data]}</checksum></byteStream></dataObject>\n'
+        for number, (path, data) in enumerate(content, 1)
     )
+    comma = "," if spec.sensor == "SAR" else " "
+    rings = (" ".join(f"{y}{comma}{x}" for x, y in _CORNER.findall(ring)) for ring in _RING.findall(spec.footprint))
+    frames = "".join(f"<gml:coordinates>{ring}</gml:coordinates>" for ring in rings if ring)
     return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<xfdu:XFDU xmlns:xfdu="urn:ccsds:schema:xfdu:1">\n'
-        f"<metadataSection>\n{common}</metadataSection>\n<dataObjectSection>\n{objects}</dataObjectSection>\n"
-        "</xfdu:XFDU>\n"
+        '<?xml version="1.0" encoding="UTF-8"?>\n<xfdu:XFDU xmlns:xfdu="urn:ccsds:schema:xfdu:1"'
+        ' xmlns:gml="http://www.opengis.net/gml" xmlns:safe="http://www.esa.int/safe/sentinel/1.1">\n'
+        "<metadataSection>\n"
+        f"<safe:acquisitionPeriod><safe:startTime>{escape(spec.start)}</safe:startTime>"
+        f"<safe:stopTime>{escape(spec.stop)}</safe:stopTime></safe:acquisitionPeriod>\n"
+        '<safe:frameSet><safe:footPrint srsName="http://www.opengis.net/gml/srs/epsg.xml#4326">'
+        f"{frames}</safe:footPrint></safe:frameSet>\n"
+        f"</metadataSection>\n<dataObjectSection>\n{objects}</dataObjectSection>\n</xfdu:XFDU>\n"
     ).encode()
+
+
+def _media_type(path: str) -> str:
+    return "text/xml" if path.endswith(".xml") else "application/octet-stream"
 
 
 def _radar(spec: Spec, name: str, common: str, size: int) -> Iterator[File]:
@@ -209,10 +217,10 @@ def _optical(spec: Spec, name: str, common: str, size: int) -> Iterator[File]:
     yield "MTD_MSIL1C.xml", _xml("Level-1C_User_Product", common, more)
     yield "INSPIRE.xml", _xml("MD_Metadata", common)
     yield f"DATASTRIP/DS_{name[:3]}_{when}/MTD_DS.xml", _xml("Level-1C_DataStrip_ID", common)
-    yield f"{granule}/MTD_TL.xml", _xml("Level-1C_Tile_ID", common, more)
-    band = _jp2(size // len(_BANDS))
-    for number in _BANDS:
-        yield f"{granule}/IMG_DATA/T{tile}_{when}_{number}.jp2", band
+    yield f"{granule}/MTD_TL.xml", _xml("Level-1C_Tile_ID", common, geocoding(spec.tile) + more)
+    stage, noise = stage_of(_date(spec.start)[1]), _noise()[: size // len(BANDS)]
+    for band in sorted(BANDS):
+        yield f"{granule}/IMG_DATA/T{tile}_{when}_{band}.jp2", band_file(band, stage, spec.tile, noise)
     yield f"{name}-ql.jpg", picture(spec)
 
 
@@ -236,7 +244,7 @@ def _zip(spec: Spec) -> bytes:
     content = list(make(spec, name, common, _size(spec.id)))
     data = BytesIO()
     with ZipFile(data, "w") as archive:
-        for path, body in (("manifest.safe", _manifest(common, content)), *content):
+        for path, body in (("manifest.safe", _manifest(spec, content)), *content):
             info = ZipInfo(f"{name}.SAFE/{path}", date)
             info.create_system, info.external_attr = 3, 0o644 << 16  # Unix, on every system
             archive.writestr(info, body)

@@ -21,14 +21,14 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.state.connection import INDEX, connect
 from sedas_sync.state.soft_lock import NO_LOCKS
 
-FORMAT = 5
+FORMAT = 6
 """The format of the index that this version writes, as SQLite's `user_version`."""
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
   id TEXT PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
   sha256 TEXT, level TEXT NOT NULL, archive TEXT NOT NULL, digest TEXT, facts TEXT NOT NULL,
-  recorded TEXT NOT NULL, parts TEXT
+  recorded TEXT NOT NULL, parts TEXT, packed TEXT
 );
 CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
 CREATE TABLE errors (id TEXT PRIMARY KEY, error TEXT NOT NULL, at TEXT NOT NULL);
@@ -40,7 +40,7 @@ CREATE INDEX left ON seen (last) WHERE last IS NOT NULL;
 CREATE TABLE changes (
   number INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, detail TEXT NOT NULL
 );
-CREATE TABLE wanted (dataset TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE wanted (dataset TEXT PRIMARY KEY, ids TEXT NOT NULL, rules TEXT, asked TEXT) WITHOUT ROWID;
 CREATE TABLE absent (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID;
 """
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct, convert, to_builtins
-from msgspec.structs import asdict
+from msgspec.structs import asdict, astuple
 
 from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.order import ListedOrder, Order
 from sedas_sync.model.scene import DesiredScene, SceneId
 from sedas_sync.planning.order_pauses import next_order
@@ -41,14 +41,16 @@ _BATCH_SECONDS = 1.0
 _SMALL = 256
 """Pages of an index that is never compacted: a megabyte."""
 
-_COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name != "members")
+_COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name not in {"members", "packed"})
 _values_of = attrgetter(*_COLUMNS)
 _values_of_part = attrgetter(*(name for name in LocalFile.__struct_fields__ if name != "path"))
+_PACKED = PackedFile.__struct_fields__
 _LEVELS = {level.value: level for level in ProofLevel}
 
-_SELECT = f"SELECT {', '.join(_COLUMNS)}, parts FROM files"  # noqa: S608  # our own column names
+_SELECT = f"SELECT {', '.join(_COLUMNS)}, parts, packed FROM files"  # noqa: S608  # our own column names
 _PUT_FILE = (
-    f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}, parts, recorded) VALUES ({'?, ' * len(_COLUMNS)}?, ?)"  # noqa: S608  # as above
+    f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}, parts, packed, recorded) "  # noqa: S608  # as above
+    f"VALUES ({'?, ' * len(_COLUMNS)}?, ?, ?)"
 )
 
 
@@ -71,6 +73,7 @@ class Index:
         self._open(root, None if damaged else open_for_reading(root, check=check))
 
     def _open(self, root: Path, db: sqlite3.Connection | None) -> None:
+        self.root = root
         self.path = root / STATE / INDEX
         self.warnings: list[str] = []
         """Problems with the index and the order journal that stopped nothing."""
@@ -118,11 +121,11 @@ class Index:
 
         The text of ids and paths is shared with `wanted`: that counts for a hundred thousand scenes.
         """
-        sql = f"SELECT {', '.join(_COLUMNS[:-1])}, parts FROM files"  # noqa: S608  # our own column names
-        for scene_id, path, *values, parts in self.rows(sql):
+        sql = f"SELECT {', '.join(_COLUMNS[:-1])}, parts, packed FROM files"  # noqa: S608  # our own column names
+        for scene_id, path, *values, parts, packed in self.rows(sql):
             if (want := wanted.get(scene_id)) is not None:
                 shared = (want.scene.id, want.path if want.path == path else path)
-                yield _scene_of_row((*shared, *values, NO_FACTS, parts))
+                yield _scene_of_row((*shared, *values, NO_FACTS, parts, packed))
 
     def local_scene(self, scene_id: SceneId) -> LocalScene | None:
         """Return a scene on disk; None if it is not in the index."""
@@ -172,10 +175,22 @@ class Index:
         """Return the scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self.rows("SELECT dataset, ids FROM wanted")}
 
+    def complete_searches(self) -> dict[str, "CompleteSearch"]:
+        """Return the complete searches that what each dataset wants is from, by the dataset's name."""
+        return {
+            name: CompleteSearch(rules, datetime.fromisoformat(asked))
+            for name, rules, asked in self.rows("SELECT dataset, rules, asked FROM wanted WHERE asked IS NOT NULL")
+        }
+
     @property
     def lock_decides(self) -> bool:
         """Whether the last apply of all datasets was a locked one, or there was none."""
         return self._meta("locked") != "no"
+
+    @property
+    def unpacks(self) -> bool:
+        """Whether the last apply unpacked zips."""
+        return self._meta("unpack") == "yes"
 
     def date_rules(self) -> dict[str, "DateRule"]:
         """Return the rules of each dataset as they were last applied, by the dataset's name."""
@@ -227,10 +242,12 @@ class WritableIndex(Index):
                 self.unwritten = error
                 self.warnings.append(str(error))
 
-    def execute(self, sql: str, *values: object) -> None:
-        """Change rows; a full disk is only noted if `skip_when_full` is set."""
+    def execute(self, sql: str, *values: object) -> bool:
+        """Change rows, and return whether there were any; a full disk is only noted if `skip_when_full` is set."""
+        before = self._db.total_changes
         with self._tolerating_full_disk():
             self._db.execute(sql, values)
+        return self._db.total_changes > before
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -276,7 +293,7 @@ class WritableIndex(Index):
             return
         recorded = now.isoformat()
         ids = {scene.id for scene in scenes}
-        rows = [(*_values_of(scene), _parts_of(scene), recorded) for scene in scenes]
+        rows = [(*_values_of(scene), _parts_of(scene), _packed_of(scene), recorded) for scene in scenes]
         with self._tolerating_full_disk(), self.together():
             self._db.executemany(_PUT_FILE, rows)
             self._db.executemany("DELETE FROM errors WHERE id = ?", [(scene_id,) for scene_id in ids])
@@ -285,12 +302,20 @@ class WritableIndex(Index):
 
     def put_times(self, scenes: Sequence[LocalScene]) -> None:
         """Record new mtimes and checksums of files whose bytes are the same."""
-        rows = [(each.mtime_ns, each.sha256, each.digest, _parts_of(each), each.id) for each in scenes]
+        rows = [
+            (each.mtime_ns, each.sha256, each.digest, _parts_of(each), _packed_of(each), each.id) for each in scenes
+        ]
         if rows:
             with self._tolerating_full_disk(), self.together():
                 self._db.executemany(
-                    "UPDATE files SET mtime_ns = ?, sha256 = ?, digest = ?, parts = ? WHERE id = ?", rows
+                    "UPDATE files SET mtime_ns = ?, sha256 = ?, digest = ?, parts = ?, packed = ? WHERE id = ?", rows
                 )
+
+    def put_facts(self, facts: Mapping[SceneId, str]) -> None:
+        """Record the metadata of scenes on disk as the catalogue has them now, as `sedas_sync.model.metadata` does."""
+        with self._tolerating_full_disk(), self.together():
+            sql = "UPDATE files SET facts = ? WHERE id = ?"
+            self._db.executemany(sql, ((text, scene_id) for scene_id, text in facts.items()))
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Remove a scene that is no longer on disk."""
@@ -368,19 +393,30 @@ class WritableIndex(Index):
         value = json.dumps({**older, **failures}, ensure_ascii=False)
         self.execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", value)
 
-    def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
+    def put_wanted(
+        self, wanted: Mapping[str, Iterable[SceneId]], searches: Mapping[str, "CompleteSearch"], *, only: bool
+    ) -> None:
         """Record what datasets want now, in one row each.
 
         Args:
             wanted: The scenes of each dataset, by its name.
+            searches: The complete searches that returned exactly these scenes.
             only: Remove datasets that are not in `wanted`.
         """
-        rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
+        made = {name: (search.rules, search.at.isoformat()) for name, search in searches.items()}
+        rows = [
+            (name, json.dumps(list(ids), ensure_ascii=False), *made.get(name, (None, None)))
+            for name, ids in wanted.items()
+        ]
         self._put_rows("wanted", rows, only=only)
 
     def put_locked(self, *, locked: bool) -> None:
         """Record whether all datasets were applied with the lock file."""
         self.execute("INSERT OR REPLACE INTO meta VALUES ('locked', ?)", "yes" if locked else "no")
+
+    def put_unpacks(self, *, unpack: bool) -> None:
+        """Record whether the manifest unpacks zips."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES ('unpack', ?)", "yes" if unpack else "no")
 
     def put_date_rules(self, rules: Mapping[str, "DateRule"]) -> None:
         """Record the rules of datasets; those of other datasets are forgotten."""
@@ -396,11 +432,13 @@ class WritableIndex(Index):
         """
         self._put_rows("absent", list(facts.items()), only=only)
 
-    def _put_rows(self, table: str, rows: Sequence[tuple[str, str]], *, only: bool) -> None:
+    def _put_rows(self, table: str, rows: Sequence[tuple[str | None, ...]], *, only: bool) -> None:
         with self._tolerating_full_disk(), self.together():
             if only:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # our own table names
-            self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)  # noqa: S608  # as above
+            for row in rows:
+                marks = ", ".join("?" * len(row))
+                self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608  # as above
 
 
 def _parts_of(scene: LocalScene) -> str | None:
@@ -408,9 +446,14 @@ def _parts_of(scene: LocalScene) -> str | None:
     return json.dumps([list(_values_of_part(file)) for file in scene.members]) if scene.members else None
 
 
+def _packed_of(scene: LocalScene) -> str | None:
+    """Return the zip of an unpacked folder as JSON; None for any other scene."""
+    return None if scene.packed is None else json.dumps(list(astuple(scene.packed)))
+
+
 def _scene_of_row(row: tuple[Any, ...]) -> LocalScene:
     # Field by field: a mapping in between takes twice as long, and a mirror may have a hundred thousand scenes.
-    scene_id, path, size, mtime_ns, sha256, level, archive, digest, facts, parts = row
+    scene_id, path, size, mtime_ns, sha256, level, archive, digest, facts, parts, packed = row
     return LocalScene(
         id=scene_id,
         path=path,
@@ -422,12 +465,15 @@ def _scene_of_row(row: tuple[Any, ...]) -> LocalScene:
         digest=digest,
         facts=facts,
         members=() if parts is None else tuple(_file_of_values(part) for part in json.loads(parts)),
+        packed=None if packed is None else PackedFile(**dict(zip(_PACKED, json.loads(packed), strict=True))),
     )
 
 
 def _file_of_values(values: Sequence[Any]) -> LocalFile:
-    name, size, mtime_ns, sha256, level, digest = values
-    return LocalFile(name=name, size=size, mtime_ns=mtime_ns, sha256=sha256, level=_LEVELS[level], digest=digest)
+    name, size, mtime_ns, sha256, level, digest, crc32 = values
+    return LocalFile(
+        name=name, size=size, mtime_ns=mtime_ns, sha256=sha256, level=_LEVELS[level], digest=digest, crc32=crc32
+    )
 
 
 class BatchWriter:
@@ -473,4 +519,13 @@ class DateRule(Struct, frozen=True):
     since: datetime
     """When this start date was first applied."""
     last: datetime
-    """When the rules were last applied, after a complete search."""
+    """When the archives were last asked with these rules, and the search was complete."""
+
+
+class CompleteSearch(Struct, frozen=True):
+    """A search for a dataset after which the index has all scenes that it returned and that match."""
+
+    rules: str
+    """A hash of the dataset's rules, areas and archives."""
+    at: datetime
+    """When the archives were asked."""

@@ -23,7 +23,7 @@ from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.files import with_files
-from sedas_sync.model.local import LocalFile, LocalScene
+from sedas_sync.model.local import LocalFile, LocalScene, PackedFile
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
@@ -203,6 +203,8 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
 def _restated(root: str, held: LocalScene, scene: Scene) -> LocalScene:
     """Return a local scene with those of the new checksums that its files have."""
     stated = {file.name: file.digest for file in scene.files}
+    if held.packed is not None:
+        return replace(held, packed=replace(held.packed, digest=_new_digest(root, held.packed, stated.get(""))))
     held = hashed(root, held)
     return with_files(
         held, [replace(file, digest=_new_digest(root, file, stated.get(file.name))) for file in held.files]
@@ -227,18 +229,18 @@ def hashed(root: str, held: LocalScene) -> LocalScene:
     )
 
 
-def _new_digest(root: str, file: LocalFile, stated: str | None) -> str | None:
+def _new_digest(root: str, file: LocalFile | PackedFile, stated: str | None) -> str | None:
     """Return the new checksum of the catalogue if the file has it, else the previous one."""
     if stated is None or file.digest is None or stated == file.digest:
         return file.digest
     name = algorithm(stated)
     if same_digest(stated, file.digest):
         same = True
-    elif name is None:
-        # It cannot be computed. A previous checksum of another kind does not contradict it, so no change is known.
-        same = algorithm(file.digest) is not None
     elif name == "sha256" and file.sha256 is not None:
         same = same_digest(stated, file.sha256)
+    elif name is None or isinstance(file, PackedFile):
+        # It cannot be computed. A previous checksum of another kind does not contradict it, so no change is known.
+        same = algorithm(file.digest) not in {None, name}
     else:
         checked = check(file.path, root=root, level="size", digest=stated, sha256=file.sha256)
         same = not checked.problems and not checked.warnings
@@ -252,7 +254,9 @@ def _interrupted_move(root: str, held: LocalScene) -> dict[str, TreeEntry]:
 
 
 def is_folder_of(root: Path, want: DesiredScene) -> bool:
-    """Return whether a desired scene is a folder and all its files exist."""
+    """Return whether a desired scene is a folder and all its files exist, as far as they are known."""
+    if want.scene.unlisted:
+        return (root / want.path).is_dir()
     return want.scene.is_folder and all((root / path).is_file() for path in want.paths)
 
 

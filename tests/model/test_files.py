@@ -3,8 +3,16 @@
 import pytest
 from msgspec.structs import replace
 
-from sedas_sync.model.files import files_differ, listing_digest, scene_of_file, total_size, with_files
-from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.files import (
+    files_differ,
+    listing_digest,
+    meets_lock,
+    place_of,
+    scene_of_file,
+    total_size,
+    with_files,
+)
+from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene
 
@@ -87,3 +95,58 @@ def test_desired_paths():
 )
 def test_how_files_differ(held, scene, change):
     assert files_differ(held, scene, trust_digest=True) == change
+
+
+UNPACKED = replace(
+    FOLDER, id="A", path="a/A.SAFE", digest=None, packed=PackedFile(size=7, sha256="f" * 64, digest=ONE.digest)
+)
+"""What `ONE` becomes if it is unpacked."""
+
+
+@pytest.mark.parametrize(
+    ("held", "scene", "change"),
+    [
+        (UNPACKED, ONE, None),
+        (UNPACKED, replace(ONE, size=8), Reason(ReasonCode.SIZE_CHANGED, here=7, there=8)),
+        (UNPACKED, replace(ONE, size=8, nominal=True), None),
+        (UNPACKED, replace(ONE, digest="c" * 32), Reason(ReasonCode.CHECKSUM_CHANGED)),
+        # An adopted folder: nothing is known of a zip.
+        (replace(UNPACKED, packed=PackedFile()), replace(ONE, size=8, digest="c" * 32), None),
+        # Another archive offers the files of the folder one by one.
+        (UNPACKED, SEVERAL, None),
+        (with_files(UNPACKED, UNPACKED.files[:1]), SEVERAL, Reason(ReasonCode.FILES_MISSING, names=("y.tif",))),
+    ],
+)
+def test_of_an_unpacked_folder_the_zip_is_compared(held, scene, change):
+    assert files_differ(held, scene, trust_digest=True) == change
+
+
+@pytest.mark.parametrize(
+    ("required", "met"),
+    [
+        ({}, None),
+        ({"sha256": "f" * 64}, True),
+        ({"sha256": "0" * 64}, False),
+        ({"sha256": "0" * 64, "pinned": {file.name: file.sha256 for file in UNPACKED.members}}, True),
+        ({"pinned": {file.name: file.sha256 for file in UNPACKED.members}}, True),
+        ({"pinned": {file.name: "0" * 64 for file in UNPACKED.members}}, False),
+    ],
+)
+def test_a_lock_is_met_by_the_zip_of_a_folder_or_by_each_of_its_files(required, met):
+    want = DesiredScene.of("a", ONE, datasets=(), path="a/A.zip", **required)
+    assert meets_lock(UNPACKED, want) is met
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "place"),
+    [
+        ("a/A.zip", "b/A.SAFE", "a/A.SAFE"),
+        ("a/A.zip", "b/A", "a/A"),
+        ("A.SEN3.zip", "A.SEN3", "A.SEN3"),
+        ("A.zip", "A.b", "A"),
+    ],
+)
+def test_a_folder_has_the_ending_of_its_product(path, folder, place):
+    want = DesiredScene.of("a", ONE, datasets=(), path=path)
+    assert place_of(want, replace(UNPACKED, path=folder)) == place
+    assert place_of(want, ON_DISK) == path

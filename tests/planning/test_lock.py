@@ -14,8 +14,8 @@ from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.manifest import parse
-from sedas_sync.model.files import listing_digest
-from sedas_sync.model.local import LocalScene, ProofLevel
+from sedas_sync.model.files import listing_digest, with_files
+from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, Scene
@@ -298,6 +298,36 @@ def test_where_a_digest_comes_from(of, file, before, pin):
     old = None if before is None else Lock(head=head, scenes={before.id: before})
     made = lock_scenes(head, [of], {} if file is None else {"A": file}, old)
     assert made.scenes == {"A": LockedScene("A", ("a", "z"), NOW, *pin, "POINT (0 0)")}
+
+
+def unpacked(name, packed, digest="1"):
+    file = LocalFile(name="a.jp2", size=4, mtime_ns=1, sha256=digest * 64, level=ProofLevel.CRC)
+    return replace(with_files(replace(held(name), path=f"{name}.SAFE"), [file]), packed=packed)
+
+
+def test_of_an_unpacked_folder_the_zip_and_each_file_are_pinned():
+    head, keep = lock_of(BASE).head, [action("A", ActionKind.KEEP)]
+    zips = lock_scenes(head, keep, {"A": held("A")})
+    folder = unpacked("A", PackedFile(size=9, sha256="b" * 64))
+    lock = lock_scenes(head, keep, {"A": folder}, zips)
+    files = (LockedFile("a.jp2", 4, "1" * 64),)
+    assert lock.scenes["A"] == replace(zips.scenes["A"], unpacked=files)
+    assert loads(dumps(lock), "m.lock") == lock
+    assert lock.scenes["A"].checksums == {"sha256": "b" * 64, "pinned": {"a.jp2": "1" * 64}}
+    assert not changes(zips, lock), "a lock of zips is right for their folders"
+    assert lock_scenes(head, keep, {"A": held("A")}, lock) == lock, "packed again, the files are still known"
+    assert lock_scenes(head, [action("A")], {}, lock) == lock, "not on disk"
+    assert not lock_scenes(head, keep, {"A": held("A", "c")}, lock).scenes["A"].unpacked, "another zip"
+
+
+def test_of_an_adopted_folder_each_file_is_pinned():
+    head, keep = lock_of(BASE).head, [action("A", ActionKind.KEEP, size=9)]
+    lock = lock_scenes(head, keep, {"A": unpacked("A", PackedFile())})
+    assert (lock.scenes["A"].size, lock.scenes["A"].sha256) == (9, None)
+    other = lock_scenes(head, keep, {"A": unpacked("A", PackedFile(), "2")})
+    assert changes(lock, other).changed == (("A", "checksums of its files changed"),)
+    fetched = lock_scenes(head, keep, {"A": unpacked("A", PackedFile(size=9, sha256="b" * 64))})
+    assert lock_scenes(head, keep, {"A": unpacked("A", PackedFile())}, fetched) == fetched, "the files are the same"
 
 
 def test_what_cannot_be_had_or_is_not_wanted_is_not_pinned():

@@ -157,6 +157,11 @@ class SedasArchive:
         return self._api.calls
 
     @property
+    def retrying(self) -> str:
+        """See `Archive`."""
+        return self._api.retrying
+
+    @property
     def server_time(self) -> datetime | None:
         """The current time of the server; None before its first answer."""
         return self._api.server_time

@@ -1,0 +1,145 @@
+"""Read the list of files that a product contains: `manifest.safe` (Sentinel-1, -2) or `xfdumanifest.xml` (Sentinel-3).
+
+Both are XFDU documents (CCSDS 661.0-B-1). Sentinel-1 and -3 have MD5 checksums, Sentinel-2 too, and
+SHA3-256 since baseline 03.01. A product of Sentinel-1 refers to its schemas without size or checksum.
+"""
+
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+from msgspec import Struct
+
+from sedas_sync.model.scene import RemoteFile
+
+NAMES = ("manifest.safe", "xfdumanifest.xml")
+"""Names of the list, in the folder of the product."""
+MAX_SIZE = 32 << 20
+"""Bytes; that of a continent's vegetation product of Sentinel-3 has three million."""
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_UNLISTED = re.compile(
+    r"(?:support|rep_info|HTML)/.+|[^/]+-report-\d[^/]*\.pdf|[^/]+-ql\.jpg|INSPIRE\.xml"
+    r"|(?:browse|quicklook)\.jpg|EOP_?Metadata\.xml|manifest\.xml",
+    re.IGNORECASE,
+)
+"""Files that archives deliver in products and that some lists leave out: schemas, reports, quick-looks, metadata."""
+
+Ring = tuple[tuple[float, float], ...]
+"""Corners of an outline: longitude and latitude in degrees."""
+
+
+class ProductListing(Struct, frozen=True):
+    """What a product's own list says."""
+
+    files: tuple[RemoteFile, ...]
+    """The listed files with their sizes and checksums, if the list has them; sorted by name."""
+    references: frozenset[str]
+    """Other files that it refers to: a product is complete without them."""
+    footprint: tuple[Ring, ...] = ()
+    """One ring for each frame."""
+    start: datetime | None = None
+    """Start of the acquisition."""
+
+    def may_contain(self, name: str) -> bool:
+        """Return whether a file that is not listed can be part of the product as it was delivered."""
+        return name in NAMES or name in self.references or _UNLISTED.fullmatch(name) is not None
+
+
+class _Tree(TreeBuilder):
+    """Builds a tree; refuses a document type, so that there are no entities to expand."""
+
+    def doctype(self, *_: object) -> None:
+        """Refuse a document type.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("it has a document type, which no product has")
+
+
+def read_listing(data: bytes) -> ProductListing:
+    """Read the list of a product.
+
+    Args:
+        data: The bytes of the file.
+
+    Raises:
+        ValueError: It is not such a list, is larger than `MAX_SIZE`, or lists a file outside the product.
+    """
+    if len(data) > MAX_SIZE:
+        raise ValueError(f"it is larger than {MAX_SIZE >> 20} MiB")
+    parser = XMLParser(target=_Tree())  # noqa: S314  # without a document type there is nothing to expand
+    try:
+        parser.feed(data)
+        root = parser.close()
+    except ParseError as error:
+        raise ValueError(f"it is not XML ({error})") from None
+    files: dict[str, RemoteFile] = {}
+    for stream in root.iter("byteStream"):
+        for file in _files_of(stream):
+            known = files.setdefault(file.name, file)
+            if (known.size, known.digest) != (file.size, file.digest):
+                raise ValueError(f"it lists {file.name} twice, with different sizes or checksums")
+    if not files:
+        raise ValueError("it lists no file")
+    references = {_path(str(element.get("href"))) for element in root.iter("metadataReference")}
+    return ProductListing(
+        files=tuple(files[name] for name in sorted(files)),
+        references=frozenset(path for path in references if path is not None) - files.keys(),
+        footprint=tuple(_rings(root)),
+        start=_start(root),
+    )
+
+
+def _files_of(stream: Element) -> list[RemoteFile]:
+    size, checksum = stream.get("size", ""), stream.find("checksum")
+    found = []
+    for location in stream.iter("fileLocation"):
+        name = _path(href := str(location.get("href")))
+        if name is None:
+            raise ValueError(f"it lists {href!r}, which is not a path in the product")
+        digest = None if checksum is None else _digest(checksum.get("checksumName", ""), checksum.text or "")
+        # A list cannot contain its own checksum.
+        if name not in NAMES:
+            found.append(RemoteFile(name=name, size=int(size) if size.isdecimal() else None, digest=digest))
+    return found
+
+
+def _path(href: str) -> str | None:
+    """Return a path below the product's folder; None if it is not one."""
+    path = href.removeprefix("./")
+    unsafe = "\\" in path or "\0" in path or ":" in path or not {"", ".", ".."}.isdisjoint(path.split("/"))
+    return None if unsafe else path
+
+
+def _digest(name: str, text: str) -> str | None:
+    """Return a checksum as `Scene.digest` has it, e.g. `sha3_256:…` for `SHA3-256`; None if there is none."""
+    algorithm, value = name.strip().lower(), text.strip().lower()
+    algorithm = algorithm.replace("-", "_" if algorithm.startswith("sha3-") else "")
+    return f"{algorithm}:{value}" if algorithm and value else None
+
+
+def _start(root: Element) -> datetime | None:
+    texts = (element.text or "" for element in root.iter() if _plain(element.tag) == "startTime")
+    with suppress(ValueError, StopIteration):
+        return datetime.fromisoformat(next(texts).strip().removesuffix("Z")).replace(tzinfo=UTC)
+    return None
+
+
+def _plain(tag: str) -> str:
+    """Return the name of an element without its namespace."""
+    return tag.rpartition("}")[2]
+
+
+def _rings(root: Element) -> list[Ring]:
+    """Return the outlines of all footprints: pairs of latitude and longitude, whatever is between the numbers."""
+    rings: list[Ring] = []
+    for element in root.iter():
+        if _plain(element.tag) == "footPrint":
+            for inner in element.iter():
+                numbers = [float(number) for number in _NUMBER.findall(inner.text or "")]
+                ring = tuple(zip(numbers[1::2], numbers[::2], strict=False))
+                if len(ring) > 2 and all(abs(x) <= 180 and abs(y) <= 90 for x, y in ring):  # noqa: PLR2004  # degrees
+                    rings.append(ring)
+    return rings

@@ -102,13 +102,15 @@ COMMANDS = (
         _flag("--copy", help="With --from: copy files instead of linking them."),
         _flag("--move", help="With --from: move files instead of linking them."),
         _flag("--all", "known", help="Also adopt scenes that match no dataset, if an archive knows the name."),
+        _flag("--dry-run", help="Check the files and change nothing."),
         Option(["--jobs"], type=IntRange(min=1), help="Number of files to read at once."),
         take_over,
         lock_timeout,
-        more="Checks the files of wanted scenes and adds the right ones to the index; those in the mirror's folder are "
-        "moved to the paths of `layout`. Downloads nothing.",
+        more="Checks the zips and folders of wanted scenes and adds the right ones to the index; those in the mirror's "
+        "folder are moved to the paths of `layout`. Downloads nothing.",
         examples="""
 sedas-sync adopt                       # files that are in the mirror's folder
+sedas-sync adopt --dry-run             # what would be adopted
 sedas-sync adopt --from /data/old      # link files of another folder into the mirror
 sedas-sync adopt --from /mnt/disk --copy
 """,
@@ -227,6 +229,12 @@ sedas-sync export --format sha256sums | sha256sum --check
             help="Make an area of each feature in this file: GeoJSON, or any other format that an AOI can have.",
         ),
         Option(["--bbox", "box"], metavar="W,S,E,N", help="Make an area of this box, in degrees."),
+        Option(
+            ["--from-folder", "folder"],
+            type=FilePath(exists=True, file_okay=False),
+            metavar="DIR",
+            help="Describe the products in this folder: their types, dates and areas.",
+        ),
         Option(["--archive"], type=Choice(_PRESETS), default="sandbox", show_default=True, help="The archive."),
         Option(["--start"], metavar="DATE", help="Earliest acquisition, such as 2024-05-01 or -30d."),
         Option(["--end"], metavar="DATE", help="Latest acquisition; by default now."),
@@ -238,6 +246,7 @@ sedas-sync export --format sha256sums | sha256sum --check
         Option(["--product-type"], metavar="TYPE", help="Product type, such as L2A or GRD."),
         examples="""
 sedas-sync init                        # an example on the embedded archive
+sedas-sync init --archive cdse --from-folder /data/sentinel
 sedas-sync init --archive earth-search --aoi fields.geojson --start -30d
 sedas-sync init --archive cdse --bbox=-1.4,51.5,-1,52 --product-type SLC
 """,

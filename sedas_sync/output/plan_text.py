@@ -187,6 +187,9 @@ def total(of: Plan, look: Look = PLAIN) -> str:
     download = f"; {amount(of, now) or 'sizes unknown until fetched'}" if now else ""
     if from_orders := amount(of, later):
         download += f"{',' if now else ';'} {from_orders} from orders"
+    if billed := of.billed:
+        amount_billed = amount(of, billed) or "unknown bytes"
+        download += f"; {amount_billed} of {count(len(billed), 'scene')} billed to your account (requester pays)"
     if of.search_complete:
         return marked_first("Plan:", f"{totals}{download}.", look)
     line = marked_first("Plan:", f"{totals}{download}; {_INCOMPLETE}.", look)

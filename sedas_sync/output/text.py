@@ -314,13 +314,17 @@ def verified(of: "VerifyReport") -> str:
 
 
 def adopted_file(of: "File") -> str:
-    """Return what was done with one file."""
+    """Return what was done with one file, or folder of a scene."""
     where = f" as {printable(of.path)}" if of.path is not None and of.path != of.file else ""
     why = f"  ({printable(of.detail)})" if of.detail else ""
-    return f"{of.result.value:<8} {printable(of.file)}{where}{why}"
+    return f"{of.result.value:<10} {printable(of.file)}{where}{why}"
 
 
 def adoption(of: "Adoption") -> str:
     """Return the summary of an adoption in one line."""
-    parts = [f"{number:,} {word}" for word, number in of.counts.items() if number]
-    return f"Adopted: {', '.join(parts) if parts else 'nothing; there are no files'}."
+    head = "Would adopt" if of.dry_run else "Adopted"
+    if not of.search_complete:
+        return f"{head}: nothing; a search failed, so that the scenes to look for are not known."
+    amounts = of.bytes
+    parts = [f"{number:,} {word} ({size(amounts[word])})" for word, number in of.counts.items() if number]
+    return f"{head}: {', '.join(parts) if parts else 'nothing; there are no files'}."

@@ -24,7 +24,7 @@ LAYER = {
     "state/connection.py": "opens the index after it checked the state folder by descriptor; SQLite takes only a path",
 }
 ELSEWHERE = {
-    "operations/adopt.py": ({".open"}, "reads a folder that the user names"),
+    "operations/adopt/adopter.py": ({".open"}, "reads a folder that the user names"),
     "files/bring.py": ({"open"}, "copies a file of a folder that the user names, and checks the copy"),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
     "operations/vector_file.py": (None, "reads AOI files that the manifest names"),
@@ -45,6 +45,7 @@ ELSEWHERE = {
     "files/atomic.py": (None, "writes the lock file, reports and exports, where the user wants them"),
     "operations/lock_file.py": (None, "reads the lock beside the manifest"),
     "output/report": ({".read_bytes", ".read_text"}, "reads the manifest and the page's own assets"),
+    "files/unzip.py": ({".open"}, "opens entries of a zip that is open"),
     "output/report/quicklooks.py": ({".open"}, "opens pictures in memory"),
     "output/product_files.py": ({".open"}, "opens entries of a zip that is open"),
     "operations/saved_plan.py": ({".read_text"}, "reads a plan that the user names"),

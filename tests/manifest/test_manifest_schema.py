@@ -34,6 +34,7 @@ url = "https://geobrowser.satapps.org/api/"
 trusted_hosts = ["*.satapps.org"]
 filehash = "warn"
 [mirror]
+unpack = true
 keep_replaced = "90d"
 path = "scenes"
 layout = "{satellite}/{start:%Y/%m}/{id}"
@@ -80,6 +81,7 @@ tile = "30UXC"
 relative_orbit = 137
 exclude = ["S2B_*"]
 latest = 5
+recheck = "7d"
 reprocessed = "newest"
 filters = { maxCloudPercent = 50 }
 [dataset.radar]

@@ -319,6 +319,7 @@ class Mirror:
         datasets: str | Iterable[str] = (),
         locked: bool = False,
         prune: bool = False,
+        refresh: bool = False,
         on_event: Listener = ignore,
         on_found: Callable[[int], None] | None = None,
         lock_timeout: Seconds = 0.0,
@@ -331,6 +332,7 @@ class Mirror:
             datasets: one or more names of datasets; none for all.
             locked: take exactly the scenes of the lock file, as in `plan`.
             prune: also remove files of scenes that no longer match, as in `plan`.
+            refresh: ask the archives for every dataset, as in `plan`.
             on_event: called with every event, from the calling thread.
             on_found: called with the number of scenes found, a few times a second.
             lock_timeout: seconds to wait for another process in this mirror.
@@ -354,6 +356,7 @@ class Mirror:
                 take_over=options.get("take_over", False),
                 locked=locked,
                 prune=prune,
+                refresh=refresh,
             )
             return _summary(self._runner.run(plan, options), on_event, progress=progress)
 

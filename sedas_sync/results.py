@@ -1,12 +1,12 @@
 """The types of what methods return and of what is in it, for annotations; nothing here has to be made by a caller."""
 
-from sedas_sync.archives.sedas.archive import SatelliteSource
 from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Change, ChangeKind, RunRecord
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.order import ListedOrder
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.results import Adoption, Finding, VerifiedFile
+from sedas_sync.model.satellites import SatelliteSource
 from sedas_sync.model.scene import DesiredScene, RemoteFile
 from sedas_sync.operations.fetch import FetchedScene
 from sedas_sync.operations.search import SearchResult

@@ -235,8 +235,8 @@ def _examples() -> str:
     return "\n".join(f"## {file.stem}\n\n```toml\n{file.read_text('utf-8')}```\n" for file in files)
 
 
-def _plugin() -> str:
-    file = ROOT / "examples" / "plugin_orders" / "sedas_sync_ground_station.py"
+def _plugin(module: str) -> str:
+    file = ROOT / "examples" / module
     return f"```python\n{file.read_text('utf-8')}```\n"
 
 
@@ -246,7 +246,8 @@ PARTS: dict[str, Callable[[], str]] = {
     **{part: functools.partial(_codes, kind) for part, kind in _CODES.items()},
     "commands": _commands,
     "examples": _examples,
-    "plugin": _plugin,
+    "small_plugin": functools.partial(_plugin, "plugin/sedas_sync_json_index.py"),
+    "plugin": functools.partial(_plugin, "plugin_orders/sedas_sync_ground_station.py"),
     "python": python_names,
     "modules": python_modules,
 }

@@ -16,12 +16,12 @@ from typing import cast
 from msgspec.structs import replace
 
 from sedas_sync.archives.directory_config import DirectoryConfig
-from sedas_sync.archives.protocol import Orders, Warn
+from sedas_sync.archives.protocol import Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.paths import user_path
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import Download, LocalSource, Query, RemoteFile, Scene, SceneId, Taking
@@ -51,8 +51,6 @@ class DirectoryArchive:
         how: How files are copied from it.
         leave_out: A folder to ignore, such as the mirror itself.
     """
-
-    orders: Orders | None = None
 
     def __init__(self, root: Path, *, how: Taking = "auto", leave_out: Path | None = None) -> None:
         self._root = root.resolve()
@@ -100,20 +98,21 @@ class DirectoryArchive:
         Raises:
             ArchiveError: The file does not exist, or was refused.
         """
-        scene, listing = scene_of_file(scene, file), self._listing()
-        known = scene
-        if scene.download_url not in listing.link_paths:
-            known = listing.scenes.get(scene.id, scene)
-        # If a scene has several files, only the link shows which one is meant.
-        path = None if known.assets else listing.link_paths.get(known.download_url or "")
+        listing = self._listing()
+        wanted = file or scene.files[0]
+        if wanted.url not in listing.link_paths:
+            # The scene may come from a lock file, which has no links.
+            listed = listing.scenes.get(scene.id, scene)
+            wanted = next((one for one in listed.files if one.name == wanted.name), wanted)
+        path = listing.link_paths.get(wanted.url or "")
         if path is None or safe_tree.stat(str(self._root), path) is None:
             raise ArchiveError(f"{scene.id}: no longer in {self._root}")
         if refused is not None:
             raise ArchiveError(f"{self._root}/{path}: was refused, and the folder has no other file of this scene")
         return Download(
             url=(self._root / path).as_uri(),
-            size=known.size,
-            digest=known.digest,
+            size=wanted.size,
+            digest=wanted.digest,
             local=LocalSource(root=str(self._root), path=path, how=self._how),
         )
 
@@ -256,7 +255,7 @@ def open_archive(opening: Opening) -> DirectoryArchive:
         ManifestError: It is the mirror itself.
     """
     config = cast(DirectoryConfig, opening.config)
-    root = opening.base / config.path
+    root = user_path(opening.base, config.path)
     if opening.mirror is not None and opening.mirror.resolve() == root.resolve():
         raise ManifestError(f"{root}: the mirror cannot be its own archive; give [mirror] another path")
     return DirectoryArchive(root, how=config.link, leave_out=opening.mirror)

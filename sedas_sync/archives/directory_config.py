@@ -17,7 +17,7 @@ class DirectoryConfig(ArchiveConfig):
 
     # A checksum in the folder's index is that of the file itself, not of one that was zipped again.
     filehash: FileHash = "enforce"
-    path: Annotated[fields.Line, Field(description="The folder, relative to the manifest.")]
+    path: Annotated[fields.Line, Field(description="The folder, relative to the manifest; `~` is the home folder.")]
     link: Annotated[Taking, fields.AnyCase(), Field(description="How files are taken from it.")] = "auto"
 
     @property

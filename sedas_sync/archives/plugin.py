@@ -2,6 +2,7 @@
 
 An entry point in the group `sedas_sync.archives`, with the name of the type, refers to an `ArchiveType`. The type's
 `opener` takes an `Opening` and returns an object with the attributes and methods of `Archive`; it needs no base class.
+`TakesOrders`, `LimitsConnections` and other protocols are for what only some archives can do.
 `fields` has types of keys of the manifest. `replace` copies a scene, an order or a query with other values. An archive
 raises `ArchiveError` if it fails, `AuthenticationError` if it refuses the credentials, and `IncompleteSearch` if a
 search may have missed scenes.
@@ -9,13 +10,26 @@ search may have missed scenes.
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, Orders, Warn
+from sedas_sync.archives.protocol import (
+    Archive,
+    CountsCalls,
+    Interruptible,
+    KeepsOrders,
+    KnowsTime,
+    LimitsConnections,
+    ListsSources,
+    Orders,
+    ReportsStop,
+    TakesOrders,
+    Warn,
+)
 from sedas_sync.archives.registry import GROUP, Opening
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields
 from sedas_sync.manifest.archive_types import ArchiveType, Variables, any_filters, flat_filters
 from sedas_sync.manifest.tables import ApiUrl, ArchiveConfig, FileHash, TrustedHosts, WebArchiveConfig
 from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.satellites import SatelliteSource
 from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 
 __all__ = [
@@ -26,9 +40,15 @@ __all__ = [
     "ArchiveError",
     "ArchiveType",
     "AuthenticationError",
+    "CountsCalls",
     "Download",
     "FileHash",
     "IncompleteSearch",
+    "Interruptible",
+    "KeepsOrders",
+    "KnowsTime",
+    "LimitsConnections",
+    "ListsSources",
     "Opening",
     "Order",
     "OrderState",
@@ -36,7 +56,10 @@ __all__ = [
     "Query",
     "Reach",
     "RemoteFile",
+    "ReportsStop",
+    "SatelliteSource",
     "Scene",
+    "TakesOrders",
     "TrustedHosts",
     "Variables",
     "Warn",

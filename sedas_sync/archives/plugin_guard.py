@@ -3,23 +3,26 @@
 Both become an `ArchiveError` with the name of the archive's type. Only that search, look-up or scene fails.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, Orders, Warn, server_time_of
+from sedas_sync.archives.protocol import Archive, ArchiveWrapper, Orders, Warn
 from sedas_sync.errors import ArchiveError, SedasSyncError
 from sedas_sync.model.order import Order
+from sedas_sync.model.satellites import SatelliteSource
 from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.net.redact import logger_of
 
 _LOG = logger_of(__name__)
 
+Value = TypeVar("Value")
 
-class GuardedArchive:
+
+class GuardedArchive(ArchiveWrapper):
     """An archive of another package, with its errors and results checked.
 
     Args:
@@ -29,65 +32,103 @@ class GuardedArchive:
     """
 
     def __init__(self, archive: Archive, kind: str, reach: Reach | None = None) -> None:
-        self._archive = archive
+        with guard(kind, "identity"):
+            super().__init__(archive)
         self._kind = kind
         self._reach = reach or Reach()
-        self.identity = str(archive.identity)
-        orders = archive.orders
-        self.orders: Orders | None = None if orders is None else _GuardedOrders(orders, kind)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that only some archives have, such as `connections`."""
-        return getattr(self._archive, name)
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes that the package finds; see `Archive.find`."""
         with guard(self._kind, "find"):
-            for scene in self._archive.find(query, warn=warn):
+            for scene in super().find(query, warn=warn):
                 yield self._checked(scene, "find")
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes that the package looks up; see `Archive.look_up`."""
         with guard(self._kind, "look_up"):
-            for scene in self._archive.look_up(ids, warn=warn):
+            for scene in super().look_up(ids, warn=warn):
                 yield self._checked(scene, "look_up")
 
     def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the link that the package gives; see `Archive.locate`."""
-        # An archive whose scenes are all one file may leave the argument out.
-        files = () if file is None else (file,)
         with guard(self._kind, "locate"):
-            download: object = self._archive.locate(scene, *files, refused=refused)
-            if not isinstance(download, Download):
-                raise _failed(self._kind, "locate", f"it returned {type(download).__name__} instead of a Download")
+            download = _of_type(super().locate(scene, file, refused=refused), Download, self._kind, "locate")
+            if download.open is not None and not callable(download.open):
+                raise _failed(self._kind, "locate", "the `open` of its Download cannot be called")
             return download if download.reach != Reach() else replace(download, reach=self._reach)
+
+    @property
+    def orders(self) -> Orders | None:
+        """Places and polls orders; None if the package takes none."""
+        with guard(self._kind, "orders"):
+            orders = super().orders
+        return None if orders is None else _GuardedOrders(orders, self._kind)
+
+    @property
+    def connections(self) -> int | None:
+        """Maximum concurrent downloads; None if there is no limit."""
+        with guard(self._kind, "connections"):
+            return super().connections
 
     @property
     def server_time(self) -> datetime | None:
         """The current time of the archive's server; None if the package fails."""
-        try:
-            with guard(self._kind, "server_time"):
-                return server_time_of(self._archive)
-        except SedasSyncError:
-            return None
+        time = self._or_else(lambda: super(GuardedArchive, self).server_time, None, "server_time")
+        return time if isinstance(time, datetime) and time.tzinfo is not None else None
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """The requests so far, by kind; none if the package fails."""
+        return self._or_else(lambda: dict(super(GuardedArchive, self).calls), {}, "calls")
+
+    @property
+    def retrying(self) -> str:
+        """Which try of a request is under way; empty if the package fails."""
+        return str(self._or_else(lambda: super(GuardedArchive, self).retrying, "", "retrying"))
+
+    @property
+    def known_orders(self) -> Sequence[Order]:
+        """The orders that the package remembers."""
+        with guard(self._kind, "known_orders"):
+            return [_of_type(order, Order, self._kind, "known_orders") for order in super().known_orders]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` or `close` was called, as far as the package knows."""
+        return self._or_else(lambda: super(GuardedArchive, self).stopped, False, "stopped") is True
+
+    def satellites(self) -> Sequence[SatelliteSource]:
+        """Return the satellites that the package lists."""
+        with guard(self._kind, "satellites"):
+            return [_of_type(item, SatelliteSource, self._kind, "satellites") for item in super().satellites()]
+
+    def source_groups(self) -> Sequence[SatelliteSource]:
+        """Return the groups of satellites that the package lists."""
+        with guard(self._kind, "source_groups"):
+            return [_of_type(item, SatelliteSource, self._kind, "source_groups") for item in super().source_groups()]
+
+    def interrupt(self) -> bool:
+        """End running calls; return False if the package cannot, or fails."""
+        return self._or_else(super().interrupt, False, "interrupt")
 
     def stop(self) -> None:
         """Make calls in other threads end early. An error is only logged."""
-        self._log_errors("stop")
+        self._or_else(super().stop, None, "stop")
 
     def close(self) -> None:
         """Close the archive. An error is only logged."""
-        self._log_errors("close")
+        self._or_else(super().close, None, "close")
 
-    def _log_errors(self, method: str) -> None:
+    def _or_else(self, call: Callable[[], Value], instead: Value, what: str) -> Value:
+        """Return the result of a call, or another one if the package fails. The error is only logged."""
         try:
-            getattr(self._archive, method)()
+            return call()
         except (Exception, SystemExit):  # noqa: BLE001  # the package may raise anything
-            _LOG.warning("the package of archive type %s failed in %s", self._kind, method, exc_info=True)
+            _LOG.warning("the package of archive type %s failed in %s", self._kind, what, exc_info=True)
+            return instead
 
-    def _checked(self, scene: object, method: str) -> Scene:
-        if not isinstance(scene, Scene):
-            raise _failed(self._kind, method, f"it returned {type(scene).__name__} instead of a Scene")
+    def _checked(self, value: object, method: str) -> Scene:
+        scene = _of_type(value, Scene, self._kind, method)
         for name, when in (("start", scene.start), ("stop", scene.stop)):
             if when is not None and when.tzinfo is None:
                 raise _failed(self._kind, method, f"the {name} of scene {scene.id!r} has no time zone")
@@ -101,11 +142,15 @@ class _GuardedOrders:
 
     def place(self, scene: Scene) -> Order:
         with guard(self._kind, "orders.place"):
-            return self._orders.place(scene)
+            return self._checked(self._orders.place(scene), "orders.place")
 
     def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
         with guard(self._kind, "orders.poll"):
-            yield from self._orders.poll(orders)
+            for order in self._orders.poll(orders):
+                yield self._checked(order, "orders.poll")
+
+    def _checked(self, order: object, method: str) -> Order:
+        return _of_type(order, Order, self._kind, method)
 
 
 @contextmanager
@@ -127,3 +172,11 @@ def guard(kind: str, method: str) -> Iterator[None]:
 
 def _failed(kind: str, method: str, reason: str) -> ArchiveError:
     return ArchiveError(f"the package of archive type {kind} failed in {method}: {reason}")
+
+
+def _of_type(value: Any, expected: type[Value], kind: str, method: str) -> Value:
+    """Return a value that a package made, if it has the right type."""
+    if not isinstance(value, expected):
+        found, article = type(value).__name__, "an" if expected.__name__[0] in "AEIOU" else "a"
+        raise _failed(kind, method, f"it returned {found} instead of {article} {expected.__name__}")
+    return value

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from sedas_sync.archives.protocol import Archive, calls_of, server_time_of
 from sedas_sync.archives.registry import TYPES, Opening, open_archive
 from sedas_sync.archives.replay import Recorder, write_head
+from sedas_sync.files.paths import user_path
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey
 
@@ -102,7 +103,7 @@ class ArchivePool:
             key=key,
             base=Path(self._manifest.source).parent,
             transfer=self._manifest.transfer,
-            mirror=Path(self._manifest.source).parent / self._manifest.mirror.path,
+            mirror=user_path(Path(self._manifest.source).parent, self._manifest.mirror.path),
             clock=self._clock,
             prompt=self._prompt,
             alone=len({urlsplit(url or "").hostname for url in urls}) == 1,

@@ -1,14 +1,17 @@
-"""The interface of an archive.
+"""The interface of an archive: what every archive does, and capabilities that some have.
 
-An archive needs no base class. It has the attributes and methods of `Archive` and works with the values of
-`sedas_sync.model.scene`. If an archive lacks a capability, the attribute is None; there is no method that only raises.
+An archive needs no base class. It has the attributes and methods of `Archive`, and those of the other protocols here
+whose capability it has. It works with the values of `sedas_sync.model.scene`. If an archive lacks a capability, it
+lacks the attributes; there is no method that only raises. Read capabilities with the functions of this module, such as
+`orders_of` and `connections_of`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sedas_sync.model.order import Order
+from sedas_sync.model.satellites import SatelliteSource
 from sedas_sync.model.scene import ArchiveIdentity, Download, Query, RemoteFile, Scene
 
 Warn = Callable[[str], None]
@@ -40,25 +43,14 @@ class Orders(Protocol):
 class Archive(Protocol):
     """A catalogue of scenes and a source of their bytes.
 
-    All methods may be called from several threads at the same time. Some attributes are optional, and functions of this
-    module read them:
-
-    - `connections`, an `int`: how many downloads one account may have at the same time.
-    - `server_time`, an aware `datetime`: the current time of the archive's server.
-    - `calls`, a mapping of names to numbers: the requests to the archive's interface so far, by kind.
-    - `known_orders`, a sequence of `Order`: the latest order of each scene that this object has placed or polled.
-    - `stopped`, a `bool`: whether `stop` or `close` was called. A run ends if it becomes true.
-    - `interrupt()`: does what `stop` does, but only to calls that are running.
+    All methods may be called from several threads at the same time. Further capabilities are optional: `TakesOrders`,
+    `LimitsConnections`, `ListsSources`, `Interruptible`, `ReportsStop`, `ReportsRetries`, `KnowsTime`, `CountsCalls`
+    and `KeepsOrders`.
     """
 
     @property
     def identity(self) -> ArchiveIdentity:
         """Names the archive in the index, e.g. `sedas https://example.org/api/`; never changes for the same archive."""
-        ...
-
-    @property
-    def orders(self) -> Orders | None:
-        """None if no scene is ever offline. An attribute of an object or of its class does as well."""
         ...
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
@@ -105,6 +97,106 @@ class Archive(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesOrders(Protocol):
+    """An archive with scenes that have to be ordered."""
+
+    @property
+    def orders(self) -> Orders | None:
+        """Places and polls orders; None if no scene is ever offline."""
+        ...
+
+
+@runtime_checkable
+class LimitsConnections(Protocol):
+    """An archive that allows an account so many downloads at the same time."""
+
+    @property
+    def connections(self) -> int | None:
+        """Maximum concurrent downloads; None if there is no limit."""
+        ...
+
+
+@runtime_checkable
+class ListsSources(Protocol):
+    """An archive that lists what an account may search."""
+
+    def satellites(self) -> Sequence[SatelliteSource]:
+        """Return the satellites.
+
+        Raises:
+            ArchiveError: The archive did not answer.
+        """
+        ...
+
+    def source_groups(self) -> Sequence[SatelliteSource]:
+        """Return the groups of satellites.
+
+        Raises:
+            ArchiveError: The archive did not answer.
+        """
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """An archive that can end running calls without being stopped."""
+
+    def interrupt(self) -> bool | None:
+        """Make running calls in other threads end early; later calls work. False: it can only be stopped."""
+        ...
+
+
+@runtime_checkable
+class ReportsStop(Protocol):
+    """An archive that others may stop while a run uses it."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` or `close` was called. A run ends if it becomes true."""
+        ...
+
+
+@runtime_checkable
+class ReportsRetries(Protocol):
+    """An archive that reports which of its requests is repeated."""
+
+    @property
+    def retrying(self) -> str:
+        """Which try of a request is under way and why; empty if none is being repeated."""
+        ...
+
+
+@runtime_checkable
+class KnowsTime(Protocol):
+    """An archive whose server states its time."""
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The current time of the server, with a time zone; None if it is not known yet."""
+        ...
+
+
+@runtime_checkable
+class CountsCalls(Protocol):
+    """An archive that counts its requests."""
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """The requests to the archive's interface so far, by kind."""
+        ...
+
+
+@runtime_checkable
+class KeepsOrders(Protocol):
+    """An archive object that remembers its orders."""
+
+    @property
+    def known_orders(self) -> Sequence[Order]:
+        """The latest order of each scene that this object has placed or polled."""
+        ...
+
+
 def locate_file(archive: Archive, scene: Scene, file: RemoteFile, refused: Download | None = None) -> Download:
     """Return the link of one of `scene.files`; see `Archive.locate`."""
     if scene.is_folder:
@@ -112,34 +204,128 @@ def locate_file(archive: Archive, scene: Scene, file: RemoteFile, refused: Downl
     return archive.locate(scene, refused=refused)
 
 
+def orders_of(archive: Archive) -> Orders | None:
+    """Return what places and polls the orders of an archive; None if it takes none."""
+    return archive.orders if isinstance(archive, TakesOrders) else None
+
+
 def connections_of(archive: Archive) -> int | None:
     """Return how many downloads an archive allows an account at the same time; None if there is no limit."""
-    connections = getattr(archive, "connections", None)
-    return connections if isinstance(connections, int) and connections > 0 else None
+    connections = archive.connections if isinstance(archive, LimitsConnections) else None
+    return connections if connections is not None and connections > 0 else None
+
+
+def sources_of(archive: Archive) -> tuple[Sequence[SatelliteSource], Sequence[SatelliteSource]]:
+    """Return the satellites and the groups of satellites that an account may search; none if they are not listed.
+
+    Raises:
+        ArchiveError: The archive did not answer.
+    """
+    return (archive.satellites(), archive.source_groups()) if isinstance(archive, ListsSources) else ((), ())
 
 
 def known_orders_of(archive: Archive) -> tuple[Order, ...]:
     """Return the orders that an archive object has placed or polled; none if it does not keep them."""
-    return tuple(getattr(archive, "known_orders", ()))
+    return tuple(archive.known_orders) if isinstance(archive, KeepsOrders) else ()
 
 
 def is_stopped(archive: Archive) -> bool:
     """Return whether `stop` or `close` of an archive was called, as far as it knows."""
-    return getattr(archive, "stopped", False) is True
+    return isinstance(archive, ReportsStop) and archive.stopped
 
 
-def interrupt(archive: Archive) -> None:
-    """End the running calls of an archive; stop it if it cannot do less."""
-    getattr(archive, "interrupt", archive.stop)()
+def interrupt(archive: Archive) -> bool:
+    """End the running calls of an archive; return False if that needs `stop`."""
+    return isinstance(archive, Interruptible) and archive.interrupt() is not False
 
 
 def server_time_of(archive: Archive) -> datetime | None:
     """Return the current time of an archive's server; None if it is not known."""
-    time = getattr(archive, "server_time", None)
-    return time if isinstance(time, datetime) and time.tzinfo is not None else None
+    return archive.server_time if isinstance(archive, KnowsTime) else None
 
 
 def calls_of(archive: Archive) -> Mapping[str, int]:
     """Return how many requests an archive object has sent to its archive's interface, by kind, as far as it counts."""
-    calls = getattr(archive, "calls", None)
-    return calls if isinstance(calls, Mapping) else {}
+    return archive.calls if isinstance(archive, CountsCalls) else {}
+
+
+def retrying_of(archive: Archive) -> str:
+    """Return which try of a request of an archive is under way and why; empty if that is not known."""
+    return archive.retrying if isinstance(archive, ReportsRetries) else ""
+
+
+class ArchiveWrapper:
+    """An archive that forwards everything to another one, including the capabilities of that one."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self.identity = str(archive.identity)
+
+    @property
+    def orders(self) -> Orders | None:
+        """See `TakesOrders`."""
+        return orders_of(self._archive)
+
+    @property
+    def connections(self) -> int | None:
+        """See `LimitsConnections`."""
+        return connections_of(self._archive)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """See `KnowsTime`."""
+        return server_time_of(self._archive)
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """See `CountsCalls`."""
+        return calls_of(self._archive)
+
+    @property
+    def retrying(self) -> str:
+        """See `ReportsRetries`."""
+        return retrying_of(self._archive)
+
+    @property
+    def known_orders(self) -> Sequence[Order]:
+        """See `KeepsOrders`."""
+        return known_orders_of(self._archive)
+
+    @property
+    def stopped(self) -> bool:
+        """See `ReportsStop`."""
+        return is_stopped(self._archive)
+
+    def satellites(self) -> Sequence[SatelliteSource]:
+        """See `ListsSources`."""
+        return self._archive.satellites() if isinstance(self._archive, ListsSources) else ()
+
+    def source_groups(self) -> Sequence[SatelliteSource]:
+        """See `ListsSources`."""
+        return self._archive.source_groups() if isinstance(self._archive, ListsSources) else ()
+
+    def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
+        """See `Archive`."""
+        return self._archive.find(query, warn=warn)
+
+    def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
+        """See `Archive`."""
+        return self._archive.look_up(ids, warn=warn)
+
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
+        """See `Archive`."""
+        # An archive whose scenes are all one file may leave the argument out.
+        files = () if file is None else (file,)
+        return self._archive.locate(scene, *files, refused=refused)
+
+    def interrupt(self) -> bool:
+        """See `Interruptible`."""
+        return interrupt(self._archive)
+
+    def stop(self) -> None:
+        """See `Archive`."""
+        self._archive.stop()
+
+    def close(self) -> None:
+        """See `Archive`."""
+        self._archive.close()

@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sedas_sync.archives.cache_folder import cache_folder
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.directory_config import DirectoryConfig
 from sedas_sync.archives.plugin_guard import GuardedArchive, guard
@@ -29,7 +30,7 @@ from sedas_sync.net.credentials import Credentials
 GROUP = "sedas_sync.archives"
 """The group of entry points with which packages add types of archives."""
 
-_REQUIRED = ("identity", "orders", "find", "look_up", "locate", "stop", "close")
+_REQUIRED = ("identity", "find", "look_up", "locate", "stop", "close")
 """The attributes and methods of `Archive`."""
 
 
@@ -60,6 +61,16 @@ class Opening:
     """Whether the manifest has no other host of this type. If it has, environment variables cannot name one of them."""
     stack: ExitStack = field(default_factory=ExitStack)
     """Closes what the archive needs, after the archive."""
+
+    @property
+    def cache(self) -> Path | None:
+        """A folder for what this type of archive may read again, shared by all mirrors of the user.
+
+        It is `archives/<type>` in `SEDAS_SYNC_CACHE`, or else in `sedas-sync` of the user's cache folder (XDG); None if
+        nothing may be kept. It need not exist. The user may delete it at any time; this program never does.
+        """
+        folder = cache_folder()
+        return None if folder is None else folder / "archives" / self.kind.name
 
     def credentials(
         self, host: str | None = None, *, also: Iterable[str] = (), entries: Iterable[str] = ()

@@ -54,7 +54,9 @@ class RemoteSizes:
             for key, (archive, scene, file) in files.items():
                 if scene.online:
                     with suppress(ArchiveError):
-                        yield key, locate_file(self._archive_of(archive), scene, file)
+                        located = locate_file(self._archive_of(archive), scene, file)
+                        if located.open is None:
+                            yield key, located
 
         return remote_sizes(
             located(),

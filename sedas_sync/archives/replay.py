@@ -16,7 +16,7 @@ import msgspec
 import shapely
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, interrupt, server_time_of
+from sedas_sync.archives.protocol import Archive, ArchiveWrapper, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.scene import Download, Query, RemoteFile, Scene
@@ -27,7 +27,7 @@ _ONLINE = "recorded:"
 """The start of the link of an online scene, in place of the real link."""
 
 
-class Recorder:
+class Recorder(ArchiveWrapper):
     """An archive that writes each query and its answer to a record.
 
     Args:
@@ -37,13 +37,10 @@ class Recorder:
     """
 
     def __init__(self, archive: Archive, key: str, out: IO[str]) -> None:
-        self._archive = archive
+        super().__init__(archive)
         self._key = key
         self._out = out
         self._lock = threading.Lock()
-        self.identity = archive.identity
-        self.orders: Orders | None = archive.orders
-        self.connections = connections_of(archive)
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes that the archive finds, then record them."""
@@ -84,27 +81,6 @@ class Recorder:
             }
             with self._lock:
                 self._out.write(json.dumps(line) + "\n")
-
-    @property
-    def server_time(self) -> datetime | None:
-        """The current time of the archive's server."""
-        return server_time_of(self._archive)
-
-    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
-        """Return the link that the archive gives."""
-        return self._archive.locate(scene, file, refused=refused)
-
-    def stop(self) -> None:
-        """Stop the archive."""
-        self._archive.stop()
-
-    def interrupt(self) -> None:
-        """Interrupt the archive."""
-        interrupt(self._archive)
-
-    def close(self) -> None:
-        """Close the archive."""
-        self._archive.close()
 
 
 def write_head(out: IO[str], now: datetime) -> None:
@@ -197,8 +173,6 @@ class Replay:
 
     Its identity is that of the recorded archive, so that local scenes are compared with the archive they came from.
     """
-
-    orders: Orders | None = None
 
     def __init__(self, key: str, answers: Iterable[_RecordedAnswer], identity: str | None = None) -> None:
         self.identity = identity or f"recorded {key}"

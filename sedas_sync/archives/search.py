@@ -37,6 +37,8 @@ class DatasetSearch(Struct):
     complete: bool = True
     refused: AuthenticationError | None = None
     """Why this account may not search."""
+    asked: datetime | None = None
+    """When the archives were asked, if this is the result of an earlier search."""
 
     def add(self, other: "DatasetSearch") -> None:
         """Add the results of another search for the same dataset."""
@@ -52,7 +54,7 @@ def search(
     archives: Mapping[str, Archive],
     now: datetime,
     *,
-    on_found: Callable[[int], None] | None = None,
+    on_found: Callable[[int], None],
 ) -> dict[str, DatasetSearch]:
     """Search for every dataset of the manifest.
 
@@ -154,8 +156,7 @@ def _ask(
         except KeyboardInterrupt:
             # The threads end now instead of with their answers: a notebook lives on.
             for archive in archives.values():
-                if hasattr(archive, "interrupt"):
-                    interrupt(archive)
+                interrupt(archive)
             raise
 
 

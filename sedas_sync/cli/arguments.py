@@ -8,10 +8,11 @@ from collections.abc import Callable
 from importlib import import_module
 
 import click
-from click import Argument, Choice, IntRange, Option, Path
+from click import Argument, Choice, IntRange, Option
 
 from sedas_sync.cli.options import (
     GLOBAL_OPTIONS,
+    FilePath,
     completed_by,
     datasets,
     lock_timeout,
@@ -19,6 +20,7 @@ from sedas_sync.cli.options import (
     manifest,
     max_age,
     prune,
+    refresh,
     since,
     take_globals,
     take_over,
@@ -87,7 +89,7 @@ COMMANDS = (
         "adopt",
         "Take over files that are already on disk.",
         manifest,
-        Option(["--from", "source"], type=Path(file_okay=False), help="Take files from this folder."),
+        Option(["--from", "source"], type=FilePath(file_okay=False), help="Take files from this folder."),
         _flag("--copy", help="With --from: copy files instead of linking them."),
         _flag("--move", help="With --from: move files instead of linking them."),
         _flag("--all", "known", help="Also adopt scenes that match no dataset, if an archive knows the name."),
@@ -124,6 +126,7 @@ sedas-sync adopt --from /mnt/disk --copy
             help="Dask's scheduler, or its scheduler file.  [DASK_SCHEDULER_ADDRESS]",
         ),
         prune,
+        refresh,
         Option(["--max-prune"], metavar="N|N%", help="Ask before removing more files.  [default: 10%, at least 5]"),
         Option(
             ["--max-download"],
@@ -132,11 +135,15 @@ sedas-sync adopt --from /mnt/disk --copy
         ),
         _flag("--yes", "-y", help="Answer yes to every question."),
         take_over,
-        Option(["--plan", "saved"], type=Path(dir_okay=False), help="Carry out exactly this plan from `plan --out`."),
+        Option(
+            ["--plan", "saved"], type=FilePath(dir_okay=False), help="Carry out exactly this plan from `plan --out`."
+        ),
         locked,
         _flag("--update-lock", help="Update the lock file afterwards, with checksums."),
         Option(["--export"], type=Choice(["stac"]), help="Update this catalogue afterwards, in stac/."),
-        Option(["--metrics"], type=Path(dir_okay=False), help="Write metrics for Prometheus to this file afterwards."),
+        Option(
+            ["--metrics"], type=FilePath(dir_okay=False), help="Write metrics for Prometheus to this file afterwards."
+        ),
         Option(
             ["--exec", "command"],
             metavar="COMMAND",
@@ -182,11 +189,18 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         ),
         Option(
             ["--out"],
-            type=Path(),
+            type=FilePath(),
             help="The file, or the folder of a STAC catalogue.  [default: standard output; stac/]",
+        ),
+        _flag("--self-contained", help="Put the scenes' files below the STAC catalogue, as links."),
+        Option(
+            ["--links"],
+            type=Choice(["hard", "symbolic"]),
+            help="The links of --self-contained: symbolic ones are relative, and lead to the mirror.  [default: hard]",
         ),
         examples="""
 sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
+sedas-sync export --format stac --self-contained --out /srv/stac   # with the scenes, to serve or move
 sedas-sync export --format geojson --out scenes.geojson
 sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB and GeoPandas
 sedas-sync export --format urls        # links of what is missing, for aria2c
@@ -200,21 +214,25 @@ sedas-sync export --format sha256sums | sha256sum --check
         manifest,
         Option(
             ["--aoi", "--from-file", "--from-geojson", "source"],
-            type=Path(dir_okay=False),
+            type=FilePath(dir_okay=False),
             metavar="FILE",
             help="Make an area of each feature in this file: GeoJSON, or any other format that an AOI can have.",
         ),
         Option(["--bbox", "box"], metavar="W,S,E,N", help="Make an area of this box, in degrees."),
         Option(
             ["--from-folder", "folder"],
-            type=Path(exists=True, file_okay=False),
+            type=FilePath(exists=True, file_okay=False),
             metavar="DIR",
             help="Describe the products in this folder: their types, dates and areas.",
         ),
         Option(["--archive"], type=Choice(_PRESETS), default="sandbox", show_default=True, help="The archive."),
         Option(["--start"], metavar="DATE", help="Earliest acquisition, such as 2024-05-01 or -30d."),
         Option(["--end"], metavar="DATE", help="Latest acquisition; by default now."),
-        Option(["--sensor"], type=Choice(["optical", "sar"]), help="The class of sensor."),
+        Option(
+            ["--sensor"],
+            type=Choice(["optical", "sar"]),
+            help="The class of sensor; by default both.",
+        ),
         Option(["--product-type"], metavar="TYPE", help="Product type, such as L2A or GRD."),
         examples="""
 sedas-sync init                        # an example on the embedded archive
@@ -262,10 +280,11 @@ sedas-sync orders --forget 1f0c2a      # the archive has lost it: the next apply
         _flag("--all", "everything", help="List kept scenes too."),
         _flag("--sizes", help="Request missing sizes from the archive."),
         prune,
-        Option(["--record"], type=Path(dir_okay=False), help="Save every answer of the search in this file."),
-        Option(["--replay"], type=Path(dir_okay=False), help="Search in saved answers: no network, no account."),
-        Option(["--out"], type=Path(dir_okay=False), help="Save the plan in this file, for `apply --plan`."),
-        Option(["--summary"], type=Path(dir_okay=False), help="Write a Markdown summary to this file."),
+        refresh,
+        Option(["--record"], type=FilePath(dir_okay=False), help="Save every answer of the search in this file."),
+        Option(["--replay"], type=FilePath(dir_okay=False), help="Search in saved answers: no network, no account."),
+        Option(["--out"], type=FilePath(dir_okay=False), help="Save the plan in this file, for `apply --plan`."),
+        Option(["--summary"], type=FilePath(dir_okay=False), help="Write a Markdown summary to this file."),
         locked,
         more="Changes nothing and orders nothing.",
         examples="""
@@ -281,7 +300,7 @@ sedas-sync plan --exit-code            # in CI: 10 if there is something to do
         manifest,
         Option(
             ["--out"],
-            type=Path(dir_okay=False),
+            type=FilePath(dir_okay=False),
             metavar="FILE",
             help="The file to write.  [default: <manifest stem>.html next to it]",
         ),

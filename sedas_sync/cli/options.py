@@ -1,6 +1,7 @@
 """The global options, which may stand before or after a command, and options that several commands share."""
 
 import math
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -76,6 +77,16 @@ class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gen
             self.fail(f"{value!r} {error}.", param, ctx)
 
 
+class FilePath(click.Path):
+    """A path in which `~` is the home folder; a shell leaves it alone in `--out=~/x`, and systemd does everywhere."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path with the home folder."""
+        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111  # pathlib takes long to import
+
+
 def completed_by(name: str) -> "Completer":
     """Return the function of `sedas_sync.cli.completion` with this name, which is imported when a shell asks."""
 
@@ -90,7 +101,7 @@ GLOBAL_OPTIONS = (
     click.Option(["-q", "--quiet"], is_flag=True, help="Print failures only."),
     click.Option(["-v", "--verbose"], count=True, help="Print each scene; twice: log HTTP requests too."),
     click.Option(["--no-progress"], is_flag=True, help="Do not draw progress bars."),
-    click.Option(["--log-file"], type=click.Path(dir_okay=False), help="Append a log to this file."),
+    click.Option(["--log-file"], type=FilePath(dir_okay=False), help="Append a log to this file."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print JSON to standard output."),
     click.Option(
         ["--version"],
@@ -103,7 +114,7 @@ GLOBAL_OPTIONS = (
 )
 
 manifest = click.Argument(
-    ["manifest"], default="manifest.toml", type=click.Path(dir_okay=False), shell_complete=completed_by("manifests")
+    ["manifest"], default="manifest.toml", type=FilePath(dir_okay=False), shell_complete=completed_by("manifests")
 )
 lock_timeout = click.Option(
     ["--lock-timeout"],
@@ -121,6 +132,7 @@ datasets = click.Option(
     shell_complete=completed_by("datasets"),
 )
 prune = click.Option(["--prune"], is_flag=True, help="Remove files of scenes that no longer match the manifest.")
+refresh = click.Option(["--refresh"], is_flag=True, help="Search also for datasets that their `recheck` spares.")
 since = click.Option(["--since"], type=_Duration(), metavar="AGE", help="Only the last days or hours, such as 7d.")
 max_age = click.Option(
     ["--max-age"],

@@ -1,5 +1,6 @@
 """`apply --exec`: run a command for each scene as it arrives, a few at a time."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from sedas_sync.output.reporters import Reporter
 
 _LAST_BYTES = 4096
 _LAST_LINES = 5
+_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*|)\}")
+"""A word in braces, and an empty pair as of `find -exec`; `${name}` is a variable of a shell."""
 
 
 class SceneCommands:
@@ -35,7 +38,7 @@ class SceneCommands:
         reporter: takes the events.
 
     Raises:
-        ManifestError: the command line is empty or wrong, or there is no such program.
+        ManifestError: the command line is empty or wrong, there is no such program, or a placeholder is not known.
     """
 
     def __init__(self, command: str, *, root: Path, jobs: int, reporter: Reporter) -> None:
@@ -47,6 +50,11 @@ class SceneCommands:
             raise ManifestError("--exec: the command is empty")
         if shutil.which(self._words[0]) is None:
             raise ManifestError(f"--exec: there is no program {self._words[0]!r}")
+        if unknown := [found[0] for found in _PLACEHOLDER.finditer(command) if found[1] not in ("path", "id")]:
+            raise ManifestError(
+                f"--exec: {unknown[0]} is not replaced by anything; {{path}} and {{id}} are. Put a command that needs "
+                "other words in braces into a script"
+            )
         self._root = root
         self._reporter = reporter
         self._pool = Pool(jobs)

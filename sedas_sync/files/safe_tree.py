@@ -31,7 +31,9 @@ _FILE_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """`O_NONBLOCK`, so that opening a pipe does not wait."""
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """Error codes of opening a folder that was removed or replaced after its name was read."""
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES})
+_NO_HARD_LINKS = frozenset(
+    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
+)
 _NAME_MAX = 255
 
 Replace = bool | tuple[int, int]

@@ -6,7 +6,9 @@ outwards to multiples of 60 m from the equator, so that pixels of 10, 20 and 60 
 Earth Search and in the Copernicus Data Space).
 """
 
+import re
 from math import ceil, floor
+from typing import NamedTuple
 
 import numpy as np
 import utm
@@ -19,7 +21,7 @@ _Numbers = NDArray[np.float64]
 
 _SQUARE = 100_000
 """Side of an MGRS square, metres."""
-_TILE = 109_800
+TILE_SIDE = 109_800
 """Side of a tile, metres."""
 _PIXEL = 60
 """Side of the largest pixel, metres."""
@@ -30,6 +32,7 @@ _STEPS = 10
 _DECIMALS = 6
 """Decimals of a degree: 0.1 m."""
 
+_NAME = re.compile(r"(0[1-9]|[1-5]\d|60)[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]")
 _BANDS = "CDEFGHJKLMNPQRSTUVWX"
 _COLUMNS = ("STUVWXYZ", "ABCDEFGH", "JKLMNPQR")
 _ROWS = "ABCDEFGHJKLMNPQRSTUV"
@@ -42,8 +45,33 @@ _WIDER = "VX"
 """The bands with zones that are wider than six degrees, in Norway and around Svalbard."""
 
 
+class TileCorner(NamedTuple):
+    """The north-western corner of a tile, in metres."""
+
+    zone: int
+    south: bool
+    west: int
+    north: int
+
+    @property
+    def epsg(self) -> int:
+        """The EPSG code of the UTM zone."""
+        return (32700 if self.south else 32600) + self.zone
+
+
 def tile_outline(name: str) -> Polygonal:
-    """Return the outline of a tile.
+    """Return the outline of a tile. See `tile_corner`."""
+    zone, south, west, north = tile_corner(name)
+    along = np.linspace(0, TILE_SIDE, _STEPS + 1)[:-1]
+    none, all_ = np.zeros(_STEPS), np.full(_STEPS, TILE_SIDE)
+    x = west + np.concatenate([none, along, all_, TILE_SIDE - along])
+    y = north - np.concatenate([along, all_, TILE_SIDE - along, none])
+    latitudes, longitudes = _degrees(zone, x, y, south=south)
+    return within_world(Polygon(np.round(np.column_stack([longitudes, latitudes]), _DECIMALS)))
+
+
+def tile_corner(name: str) -> TileCorner:
+    """Return the north-western corner of a tile.
 
     Args:
         name: Zone with two digits, band, column and row, such as `30UXC`.
@@ -51,6 +79,8 @@ def tile_outline(name: str) -> Polygonal:
     Raises:
         ValueError: The grid has no such square.
     """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name} is not a square of the MGRS")
     zone, band, column, row = int(name[:2]), name[2], name[3], name[4]
     columns, south = _COLUMNS[zone % 3], band < "N"
     if column not in columns:
@@ -60,7 +90,9 @@ def tile_outline(name: str) -> Polygonal:
     first = (_ROWS.index(row) - (0 if zone % 2 else 5)) % len(_ROWS)
     for number in range(first, 100, len(_ROWS)):
         if _is_in_band(zone, band, left, number * _SQUARE):
-            return _outline(zone, left, (number + 1) * _SQUARE, south=south)
+            equator = _FALSE_NORTHING if south else 0
+            north = ceil(((number + 1) * _SQUARE - equator) / _PIXEL) * _PIXEL + equator
+            return TileCorner(zone, south, floor(left / _PIXEL) * _PIXEL, north)
     raise ValueError(f"{name} is not a square of the MGRS: zone {zone} has no such square in band {band}")
 
 
@@ -75,17 +107,6 @@ def _is_in_band(zone: int, band: str, left: int, bottom: int) -> bool:
         return False
     middle, half = zone * 6 - 183, 6 if band in _WIDER else 3
     return bool(longitudes.min() <= middle + half and longitudes.max() >= middle - half)
-
-
-def _outline(zone: int, left: int, top: int, *, south: bool) -> Polygonal:
-    equator = _FALSE_NORTHING if south else 0
-    west, north = floor(left / _PIXEL) * _PIXEL, ceil((top - equator) / _PIXEL) * _PIXEL + equator
-    along = np.linspace(0, _TILE, _STEPS + 1)[:-1]
-    none, all_ = np.zeros(_STEPS), np.full(_STEPS, _TILE)
-    x = west + np.concatenate([none, along, all_, _TILE - along])
-    y = north - np.concatenate([along, all_, _TILE - along, none])
-    latitudes, longitudes = _degrees(zone, x, y, south=south)
-    return within_world(Polygon(np.round(np.column_stack([longitudes, latitudes]), _DECIMALS)))
 
 
 def _degrees(zone: int, x: _Numbers, y: _Numbers, *, south: bool) -> tuple[_Numbers, _Numbers]:

@@ -52,6 +52,8 @@ def mistakes(dataset: Dataset, keys: Collection[str], context: Context) -> Itera
     end_is_known = "end" not in keys or "end" in dataset.model_fields_set
     if dataset.start and end_is_known and is_backwards(dataset.start, dataset.end, context.now):
         yield "end", f'is "{dataset.end.text}", before the start "{dataset.start.text}"'
+    if dataset.relative and dataset.recheck is not None:
+        yield "recheck", "needs fixed dates: give both `start` and `end` as a date"
     yield from _beyond_archive(dataset, keys, context)
     yield from _wrong_sensor(dataset, keys, context)
 

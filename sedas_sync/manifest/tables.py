@@ -130,7 +130,9 @@ class WebArchiveConfig(ArchiveConfig):
 class MirrorConfig(_Table):
     """Where the scenes are stored. May be left out."""
 
-    path: fields.Line = Field(default="scenes", description="The folder of the scenes, relative to the manifest.")
+    path: fields.Line = Field(
+        default="scenes", description="The folder of the scenes, relative to the manifest; `~` is the home folder."
+    )
     layout: fields.PathLayout = Field(
         default="{id}",
         validate_default=True,
@@ -198,9 +200,9 @@ class AoiTable(_Table):
     )
     file: fields.AoiFile | None = Field(
         default=None,
-        description="A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the extra "
-        "`sedas-sync[vector]` `.gpkg`, `.shp`, `.fgb`, `.kml`, `.kmz`, `.gml`, `.gpx`, or a `.zip` with one of them; "
-        "`.parquet` with the extra `sedas-sync[vector-parquet]`. All polygons in it count.",
+        description="A file with the area, relative to the manifest; `~` is the home folder. `.geojson`, `.json`, "
+        "`.wkt`, and with the extra `sedas-sync[vector]` `.gpkg`, `.shp`, `.fgb`, `.kml`, `.kmz`, `.gml`, `.gpx`, or a "
+        "`.zip` with one of them; `.parquet` with the extra `sedas-sync[vector-parquet]`. All polygons in it count.",
     )
     layer: fields.Line | None = Field(
         default=None, description="The layer of `file` to read; needed if several have polygons."
@@ -314,6 +316,12 @@ class Dataset(_Table):
         default=(),
         description="Scenes by their full ids, instead of areas, dates and rules; only `archive`, `exclude` and "
         "`orbits` may be given too.",
+    )
+
+    recheck: fields.Duration | None = Field(
+        default=None,
+        description="How often an interval of fixed dates is searched again once it is 60 days old and all its scenes "
+        "are on disk, such as `7d`; by default by every `plan` and `apply`.",
     )
 
     @property

@@ -57,6 +57,8 @@ class Searched(Event, frozen=True, kw_only=True):
     """Number of scenes found that match the dataset."""
     complete: bool
     error: str | None = None
+    age_seconds: float = 0.0
+    """Seconds since the archives were asked, if `recheck` spares a new search."""
 
 
 class Ordered(Event, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Orders from a long-term archive. Frozen values, as in `sedas_sync.model.scene`."""
 
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
@@ -8,6 +9,9 @@ from msgspec.structs import replace
 
 from sedas_sync.model.portable import Portable, may_be_secret, repr_without_secrets
 from sedas_sync.model.scene import ArchiveIdentity, SceneId
+
+MOST_DATA = 8192
+"""Bytes. An order and its data fit into the room that the order journal reserves."""
 
 
 class OrderState(StrEnum):
@@ -68,8 +72,17 @@ class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The link, once it is ready."""
     detail: str | None = None
     """The archive's own text for the state, if there is one."""
+    data: str = ""
+    """Text that an archive needs to poll the order, and gets back unchanged. At most `MOST_DATA` bytes as JSON, without
+    secrets: the mirror's order journal and the order's JSON have it. Never shown or logged."""
 
-    __repr__ = repr_without_secrets
+    def __post_init__(self) -> None:
+        if self.data and (size := len(json.dumps(self.data))) > MOST_DATA:
+            raise ValueError(f"the data of an order has {size} bytes as JSON; {MOST_DATA} are allowed")
+
+    def __repr__(self) -> str:
+        # Schedulers and notebooks log values.
+        return repr_without_secrets(replace(self, data="***") if self.data else self)
 
     def without_secrets(self) -> Self:
         """Return the order without a link that may contain a secret: the archive states it again."""

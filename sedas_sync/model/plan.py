@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
 
@@ -151,6 +152,11 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     refusals: tuple[Failure, ...] = ()
     """Removals and replacements that were left out, so that the plan does less than the manifest requires. The id of
     each is the kind of action."""
+    searched: Mapping[str, datetime] = {}  # as above
+    """When the archives were asked for each dataset; before `made` if `recheck` spares a new search. Empty if the
+    plan is not made by a search."""
+    made: datetime | None = None
+    """When the search of the plan began; None if the plan is not made by a search."""
     left: tuple[Departure, ...] = ()
     """Scenes that a dataset wanted at the last search and that none wants now."""
     unwanted_orders: tuple[SceneId, ...] = ()
@@ -164,6 +170,12 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     def failed(self) -> tuple[Failure, ...]:
         """Everything that makes the plan do less than the manifest requires: failures and refusals."""
         return (*self.failures, *self.refusals)
+
+    @property
+    def not_asked(self) -> dict[str, float]:
+        """The datasets for which the archives were not asked because of `recheck`, with the seconds since they were."""
+        ages = {name: (self.made - asked).total_seconds() for name, asked in self.searched.items() if self.made}
+        return {name: age for name, age in ages.items() if age > 0}
 
     @property
     def changes(self) -> int:

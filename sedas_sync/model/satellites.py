@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
-from sedas_sync.model.scene import Sensor
+from sedas_sync.model.scene import NOTHING, Sensor
 
 _GROUPS = {
     "sentinel-1": "S1",
@@ -45,6 +47,15 @@ def group_of(satellite: str) -> str | None:
     """Return the source group of a satellite, or None if it is not known."""
     name = satellite.lower()
     return next((group for prefix, group in _GROUPS.items() if name.startswith(prefix)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SatelliteSource:
+    """A satellite or a group of satellites (`S1`, `S2`, `NovaSAR`) that the account may search."""
+
+    name: str
+    extra: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    """Further fields of the service's answer, unchanged."""
 
 
 def is_known_group(name: str) -> bool:

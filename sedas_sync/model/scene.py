@@ -7,9 +7,9 @@ All times are timezone-aware `datetime` objects in UTC. Sizes are bytes. Coordin
 latitude, EPSG:4326. Paths of scenes are relative to the mirror and use forward slashes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, BinaryIO, ClassVar, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -350,6 +350,14 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     """Maximum concurrent downloads for an account; None if the archive sets no limit."""
     local: LocalSource | None = None
     """The file, if it is on this machine; `url` then only shows where it is."""
+    open: Callable[[int, int | None], BinaryIO] | None = None
+    """Opens the file if it can only be read through a library; `url` then names it, always by the same name.
+
+    It is called with the first byte and the number of bytes (None: to the end), from several threads, and returns a
+    stream of them. It raises `io.UnsupportedOperation` if it can only begin at byte 0; the file is then read from the
+    start. An `OSError`, or an `ArchiveError` that is `retryable`, is tried again. State `size`: without it nothing is
+    resumed.
+    """
 
     def __hash__(self) -> int:
         return hash(self.url)

@@ -198,6 +198,8 @@ class Api:
         self._lock = threading.Lock()
         self.calls: Counter[str] = Counter()
         """Requests that were sent so far, repetitions included, by kind."""
+        self._retrying: dict[int, str] = {}
+        """By thread, the try and the reason of a request that is being sent again."""
 
     @property
     def server_time(self) -> datetime | None:
@@ -236,6 +238,11 @@ class Api:
     def _new_event(self) -> tuple[threading.Event, Connections]:
         event = threading.Event()
         return event, Connections(stop=event, environ=self._environ)
+
+    @property
+    def retrying(self) -> str:
+        """Which try of a request is under way and why, such as `try 3 of 6: status 503`; empty if none is repeated."""
+        return next(iter(tuple(self._retrying.values())), "")
 
     @property
     def stopped(self) -> bool:
@@ -277,6 +284,15 @@ class Api:
             StoppedError: `stop` or `interrupt` was called.
         """
         prepared = _prepared(method, url, json, form, headers or {})
+        try:
+            return self._send(prepared, repeat=repeat, final=final, kind=kind)
+        finally:
+            self._retrying.pop(threading.get_ident(), None)
+
+    def _send(
+        self, prepared: requests.PreparedRequest, *, repeat: bool, final: Callable[[Reply], bool] | None, kind: str
+    ) -> Reply:
+        asked = f"{prepared.method} {shorten(str(prepared.url))}"
         retried = _RETRIED if repeat else _RETRIED_ORDER
         interrupted, connections = self._under_way
         if not repeat:
@@ -298,21 +314,24 @@ class Api:
                 if last or not may_retry:
                     doubt = "" if may_retry else "; whether the request was carried out is not known"
                     raise ArchiveError(f"{error}{doubt}", retryable=repeat) from None
-                self._pause(attempt, None, f"{method} {shorten(url)}: {error}", interrupted)
+                self._pause(attempt, None, asked, str(error), interrupted)
                 continue
             settled = reply.status not in retried or (final is not None and final(reply))
             wait = reply.retry_after
             too_long = wait is not None and (not repeat or wait > LONGEST_WAIT)
             if settled or last or too_long:
                 return reply
-            self._pause(attempt, wait, f"{method} {shorten(url)}: status {reply.status}", interrupted)
+            self._pause(attempt, wait, asked, f"status {reply.status}", interrupted)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _pause(self, attempt: int, requested: float | None, reason: str, interrupted: threading.Event) -> None:
+    def _pause(
+        self, attempt: int, requested: float | None, asked: str, reason: str, interrupted: threading.Event
+    ) -> None:
         delay = backoff(attempt, self._chance())
         if requested is not None:
             delay = max(requested, delay if requested == 0 else 0.0)
-        _log.warning("%s; retry in %.1f s", reason, delay)
+        _log.warning("%s: %s; retry in %.1f s", asked, reason, delay)
+        self._retrying[threading.get_ident()] = f"try {attempt + 2} of {self._retries + 1}: {reason}"
         (self._sleep or interrupted.wait)(delay)
         if self._stop.is_set() or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")

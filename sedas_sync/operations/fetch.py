@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, interrupt, known_orders_of
+from sedas_sync.archives.protocol import Archive, ArchiveWrapper, known_orders_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import StoppedError, TransferError
 from sedas_sync.files.threads import DaemonThread
@@ -96,7 +96,7 @@ def fetch(
     transfer = manifest.transfer.model_copy(update={"order_timeout": order_timeout})
     manifest = dataclasses.replace(manifest, transfer=transfer)
     by_id = {scene.id: scene for scene in scenes}
-    context = open_mirror(manifest, {"archive": cast(Archive, _Borrowed(archive))})
+    context = open_mirror(manifest, {"archive": _Borrowed(archive)})
     root, runner = context.state.root, PlanRunner(context)
     failures: list[str] = []
     try:
@@ -124,17 +124,12 @@ def fetch(
         raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
 
 
-class _Borrowed:
-    """An archive of the caller: stopping this call does not stop the archive."""
-
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._archive, name)
+class _Borrowed(ArchiveWrapper):
+    """An archive of the caller: stopping this call does not stop the archive if it can do less."""
 
     def stop(self) -> None:
-        interrupt(self._archive)
+        if not self.interrupt():
+            super().stop()
 
     def close(self) -> None:
         """Leave it open."""

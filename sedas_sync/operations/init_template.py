@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.model.product_types import group_of_type
 from sedas_sync.model.scene import NOTHING
 
 OWN_AREA = "harwell"
@@ -58,11 +59,16 @@ class Preset:
     """An archive that `init --archive` knows."""
 
     table: str
-    """The keys of `[archive]`, with `{collection}` if it depends on the sensor."""
+    """The keys of `[archive]`, with `{collections}` if they depend on the sensors."""
     collections: Mapping[str, str] = NOTHING
     """By sensor, of a STAC API; a sensor that is missing has nothing that can be downloaded."""
     product_types: Mapping[str, str] = NOTHING
     """The product type that is written by default, by sensor."""
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """The sensors whose scenes can be downloaded."""
+        return tuple(self.collections or self.product_types)
 
 
 _PRODUCTS = MappingProxyType({"optical": "L1C", "sar": "GRD"})
@@ -95,7 +101,7 @@ type = "cdse"
 # Needs no account.
 type = "stac"
 url = "https://earth-search.aws.element84.com/v1"
-collections = ["{collection}"]
+collections = [{collections}]
 """,
             collections=MappingProxyType({"optical": "sentinel-2-l2a"}),
         ),
@@ -104,7 +110,7 @@ collections = ["{collection}"]
 # Needs no account: links are signed on request.
 type = "stac"
 url = "https://planetarycomputer.microsoft.com/api/stac/v1"
-collections = ["{collection}"]
+collections = [{collections}]
 auth = "planetary-computer"
 """,
             collections=MappingProxyType({"optical": "sentinel-2-l2a", "sar": "sentinel-1-grd"}),
@@ -186,15 +192,26 @@ def manifest_text(wish: Wish, areas: Sequence[Area] = ()) -> str:
     """
     names = [toml_string(area.name) for area in areas] or [toml_string(OWN_AREA)]
     aoi = names[0] if len(names) == 1 else f"[{', '.join(names)}]   # a scene over any of them matches"
-    preset, sensor = PRESETS[wish.archive], wish.sensor or "optical"
-    if preset.collections and sensor not in preset.collections:
+    preset, sensors = PRESETS[wish.archive], _sensors(wish)
+    if missing := [sensor for sensor in sensors if sensor not in preset.sensors]:
         raise ManifestError(
-            f"--archive {wish.archive} has no {sensor} scenes that can be downloaded; take "
-            f"{' or '.join(name for name, one in PRESETS.items() if sensor in (one.collections or one.product_types))}"
+            f"--archive {wish.archive} has no {missing[0]} scenes that can be downloaded; take "
+            f"{' or '.join(name for name, one in PRESETS.items() if missing[0] in one.sensors)}"
         )
-    head = _head(preset.table.format(collection=preset.collections.get(sensor, "")))
+    collections = [toml_string(preset.collections[sensor]) for sensor in sensors if preset.collections]
+    head = _head(preset.table.format(collections=", ".join(collections)))
     tables = "".join(map(_table, areas)) or _HARWELL
-    return head + tables + (_EXAMPLE.format(aoi=aoi) if wish.is_example else _dataset(wish, sensor, aoi))
+    datasets = [_EXAMPLE.format(aoi=aoi)] if wish.is_example else [_dataset(wish, sensor, aoi) for sensor in sensors]
+    return head + tables + "\n".join(datasets)
+
+
+def _sensors(wish: Wish) -> tuple[str, ...]:
+    """Return the sensors to write a dataset for: the wanted one, that of the product type, or all of the archive."""
+    if wish.sensor is not None:
+        return (wish.sensor,)
+    if wish.product_type is not None:
+        return ("sar",) if group_of_type(wish.product_type) == "S1" else ("optical",)
+    return PRESETS[wish.archive].sensors
 
 
 def folder_manifest_text(wish: Wish, path: str, areas: Sequence[Area], found: Sequence[FoundScenes]) -> str:

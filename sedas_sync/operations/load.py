@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
+from sedas_sync.files.paths import user_path
 from sedas_sync.manifest import Manifest, parse
 from sedas_sync.model.arguments import checked
 from sedas_sync.state.owner import absolute
@@ -73,7 +74,7 @@ def check_manifest(text: str | Mapping[str, Any], file: Path, name: str = "") ->
             return area_of_countries(config.country, config.buffer_km)
         from sedas_sync.operations.aoi_file import read_aoi  # noqa: PLC0415  # most manifests name no file
 
-        path = file.parent / (config.file or "")
+        path = user_path(file.parent, config.file or "")
         return read_aoi(
             path,
             layer=config.layer,

@@ -62,11 +62,14 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         write: whether to write the lock file; if not, only the changes are returned.
 
     Raises:
-        SedasSyncError: the plan's search failed or is incomplete.
+        SedasSyncError: the plan's search failed, is incomplete, or was spared by `recheck`.
         ManifestError: the lock file cannot be read or written.
     """
     if plan.failures or not plan.search_complete:
         raise SedasSyncError("the lock file is not changed: the search failed or is incomplete")
+    if plan.not_asked:
+        names = ", ".join(plan.not_asked)
+        raise SedasSyncError(f"the lock file is not changed: {names} was not searched; plan with `refresh=True`")
     before, _ = _old_lock(context, write=write)
     with context.state.index(write=False) as (index, _):
         wants = {action.id: action.want for action in plan.actions if action.want is not None}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
+from sedas_sync.files.paths import user_path
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.planning.lock import Lock
@@ -89,7 +90,7 @@ def check_output(file: str | os.PathLike[str], manifest: Manifest) -> None:
         ManifestError: It is one of them.
     """
     target, source = Path(os.path.realpath(file)), Path(manifest.source)
-    root = Path(os.path.realpath(source.parent / manifest.mirror.path))
+    root = Path(os.path.realpath(user_path(source.parent, manifest.mirror.path)))
     known = {Path(os.path.realpath(name)) for name in (source, source.with_suffix(".lock"))}
     if root in target.parents and target.exists():
         with suppress(SedasSyncError), Index(root) as index:

@@ -49,6 +49,7 @@ def log_event(event: Event) -> None:
         case Searched(error=None):
             level = logging.INFO if event.complete else logging.WARNING
             rest = "" if event.complete else ", and the search may have missed scenes"
+            rest += f", asked {duration(event.age_seconds)} ago" if event.age_seconds else ""
             _LOG.log(level, "searched for %s: %s%s", event.dataset, count(event.scenes, "scene"), rest)
         case Searched():
             _LOG.error("the search for %s failed: %s", event.dataset, event.error)

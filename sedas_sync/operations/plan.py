@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
+from sedas_sync.archives.protocol import orders_of
 from sedas_sync.errors import AuthenticationError, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files import tree_listing
 from sedas_sync.model.arguments import one_or_more
@@ -76,6 +77,7 @@ def plan_mirror(
     locked: bool = False,
     prune: bool = False,
     relock: bool = False,
+    refresh: bool = False,
 ) -> Plan:
     """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
 
@@ -90,6 +92,8 @@ def plan_mirror(
         prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
             and can be downloaded again.
         relock: the lock file is updated afterwards, so that a removal of its scenes needs no warning.
+        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it; so do `prune` and
+            `relock`.
 
     Raises:
         LockMismatch: the lock file does not match the manifest.
@@ -105,14 +109,16 @@ def plan_mirror(
         plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
         plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
-    found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found)
+    refresh = refresh or prune or relock
+    found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found, refresh=refresh)
     wants = wants_from_search(found)
     disk = look_at_disk(context, wants)
     plan = make_plan(context, wants, disk, sizes=sizes, warnings=warnings)
     # A named product that is on disk need not be in the catalogue.
     held = {action.id for action in plan.actions if action.held is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
-    plan = replace(plan, datasets=datasets, failures=failures, left=find_departures(context, found, datasets))
+    left = find_departures(context, found, datasets)
+    plan = replace(plan, datasets=datasets, failures=failures, left=left, searched=found.searched, made=found.time)
     if not disk.count:
         plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
     return add_prunes(context, plan, found, relock=relock) if prune else plan
@@ -374,7 +380,7 @@ def _poll(
             by_archive.setdefault(want.archive, []).append(order)
     answers: list[Order] = []
     for key, items in by_archive.items():
-        service = context.archives[key].orders
+        service = orders_of(context.archives[key])
         if service is None:
             continue
         context.step("polling orders", len(items), "order")

@@ -25,7 +25,7 @@ from sedas_sync.planning.departures import departures, matches
 from sedas_sync.planning.limits import without_prunes
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.history import last_run, last_time, listed
-from sedas_sync.state.index import NO_FACTS
+from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import unwanted_downloads
 
@@ -142,14 +142,20 @@ def find_departures(context: MirrorContext, found: SearchResult, datasets: Colle
     offered = {scene_id: scene for offer in found.offers.values() for scene_id, scene in offer.scenes.items()}
     with context.state.index(write=False) as (index, _):
         gone = listed(index) - found.wants.keys()
-        facts = {scene_id: known for scene_id, known in index.absent().items() if scene_id in gone} if gone else {}
-        facts |= {scene.id: scene.facts for scene in map(index.local_scene, gone) if scene is not None}
-    scenes: dict[SceneId, Scene | None] = {}
-    for scene_id in sorted(gone):
-        scenes[scene_id] = offered.get(scene_id)
-        with suppress(ValueError, TypeError):
-            scenes[scene_id] = scenes[scene_id] or scene_from_metadata(facts.get(scene_id, NO_FACTS))
+        known = _remembered(index, gone - offered.keys())
+    scenes = {scene_id: offered.get(scene_id) or known.get(scene_id) for scene_id in sorted(gone)}
     return tuple(departures(context.manifest, found.wants, scenes, offered.keys(), context.clock()))
+
+
+def _remembered(index: Index, ids: Collection[SceneId]) -> dict[SceneId, Scene]:
+    """Return those of these scenes of which the index has metadata, whether they are on disk or not."""
+    facts = {scene_id: known for scene_id, known in index.absent().items() if scene_id in ids} if ids else {}
+    facts |= {scene.id: scene.facts for scene in map(index.local_scene, ids) if scene is not None}
+    scenes = {}
+    for scene_id, text in facts.items():
+        with suppress(ValueError, TypeError):
+            scenes[scene_id] = scene_from_metadata(text)
+    return scenes
 
 
 def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str | None) -> prune.PruneDecision:
@@ -222,16 +228,15 @@ def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResul
 
     The order of a scene that has only disappeared from the catalogue stays, because it may come back.
     """
+    listed = {scene_id for offer in found.offers.values() for scene_id in offer.scenes}
     with context.state.index(write=False) as (index, _):
         others = [order.id for order in index.orders() if order.id not in found.wants]
-        facts = index.absent() if others else {}
-    listed = {scene_id for offer in found.offers.values() for scene_id in offer.scenes}
-    unwanted = []
-    for scene_id in others:
-        with suppress(ValueError, TypeError):
-            scene = None if scene_id in listed else scene_from_metadata(facts.get(scene_id, NO_FACTS))
-            if scene is None or not matches(context.manifest, scene, context.clock()):
-                unwanted.append(scene_id)
+        known = _remembered(index, others)
+    unwanted = [
+        scene_id
+        for scene_id in others
+        if scene_id in listed or (scene_id in known and not matches(context.manifest, known[scene_id], context.clock()))
+    ]
     if not unwanted:
         return plan
     warning = f"{count(len(unwanted), 'order')} of scenes that no longer match will be forgotten: {named(unwanted)}"

@@ -1,17 +1,20 @@
 """Search the archives of a mirror and apply the manifest's rules."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sedas_sync.archives.protocol import retrying_of, sources_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.archives.search import DatasetSearch, search, search_orbits
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Failure, Searched
+from sedas_sync.model.events import Failure, Searched, Step
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.log import log_event
+from sedas_sync.operations.recheck import settled_searches, take_descriptions
 from sedas_sync.planning.select import Selection, select
 
 
@@ -24,6 +27,13 @@ class SearchResult:
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     selection: Selection
+    time: datetime
+    """When the search began."""
+
+    @property
+    def searched(self) -> dict[str, datetime]:
+        """When the archives were asked for each dataset."""
+        return {name: offer.asked or self.time for name, offer in self.offers.items()}
 
     @property
     def complete(self) -> bool:
@@ -44,6 +54,7 @@ def search_archives(
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
     explain: bool = False,
+    refresh: bool = True,
 ) -> SearchResult:
     """Search the archives and apply the manifest's rules.
 
@@ -53,26 +64,30 @@ def search_archives(
         on_event: called with every event.
         on_found: called with the number of scenes found, a few times a second.
         explain: return why scenes do not match.
+        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it.
     """
     manifest = context.narrowed(datasets)
     now = context.clock()
-    archives = context.archives.of(manifest)
-    offers = search(manifest, archives, now, on_found=on_found)
+    settled = {} if refresh else settled_searches(context, manifest, now)
+    offers = _search(context, manifest, now, settled, on_found)
     context.step("choosing scenes", sum(len(offer.scenes) for offer in offers.values()))
     selection = _choose(manifest, offers, now, explain=explain)
+    matching = _by_dataset(manifest, selection)
+    if changed := {name for name in settled if matching[name].keys() != offers[name].scenes.keys()}:
+        settled = {name: offer for name, offer in offers.items() if name not in changed}
+        offers = _search(context, manifest, now, settled, on_found)
+        selection = _choose(manifest, offers, now, explain=explain)
     if any(dataset.orbits for dataset in manifest.datasets.values()):
         context.step("searching for orbit files", len(selection.wants))
-        chosen = {
-            name: [want.scene for want in selection.wants.values() if name in want.datasets]
-            for name in manifest.datasets
-        }
-        search_orbits(manifest, archives, offers, chosen, TYPES)
+        chosen = {name: list(scenes.values()) for name, scenes in _by_dataset(manifest, selection).items()}
+        search_orbits(manifest, context.archives.of(manifest), offers, chosen, TYPES)
         selection = _choose(manifest, offers, now, explain=explain)
     warnings = [warning for offer in offers.values() for warning in offer.warnings] + selection.warnings
     for name, offer in offers.items():
         count = sum(name in want.datasets for want in selection.wants.values())
         error = next((failure.error for failure in offer.failures), None)
-        searched = Searched(time=now, dataset=name, scenes=count, complete=offer.complete, error=error)
+        age = (now - (offer.asked or now)).total_seconds()
+        searched = Searched(time=now, dataset=name, scenes=count, complete=offer.complete, error=error, age_seconds=age)
         log_event(searched)
         on_event(searched)
     return SearchResult(
@@ -81,7 +96,41 @@ def search_archives(
         failures=tuple(failure for offer in offers.values() for failure in offer.failures),
         warnings=tuple(dict.fromkeys(warnings)),
         selection=selection,
+        time=now,
     )
+
+
+def _search(
+    context: MirrorContext,
+    manifest: Manifest,
+    now: datetime,
+    known: Mapping[str, DatasetSearch],
+    on_found: Callable[[int], None] | None,
+) -> dict[str, DatasetSearch]:
+    """Search for the datasets whose results are not known, and return all in the order of the manifest."""
+    others = {name: dataset for name, dataset in manifest.datasets.items() if name not in known}
+    asked = dataclasses.replace(manifest, datasets=others)
+    archives = context.archives.of(asked)
+    names = ", ".join(asked.archives[key].type if len(asked.archives) == 1 else key for key in archives)
+
+    def report(count: int) -> None:
+        retrying = next(filter(None, map(retrying_of, archives.values())), "")
+        context.state.on_step(Step(f"searching {names}", count, note=retrying))
+        if on_found is not None:
+            on_found(count)
+
+    found = search(asked, archives, now, on_found=report)
+    take_descriptions((offer for offer in known.values() if offer.asked), found.values())
+    return {name: found.get(name) or known[name] for name in manifest.datasets}
+
+
+def _by_dataset(manifest: Manifest, selection: Selection) -> dict[str, dict[SceneId, Scene]]:
+    """Return the matching scenes of each dataset."""
+    found: dict[str, dict[SceneId, Scene]] = {name: {} for name in manifest.datasets}
+    for scene_id, want in selection.wants.items():
+        for name in want.datasets:
+            found[name][scene_id] = want.scene
+    return found
 
 
 def _choose(manifest: Manifest, offers: Mapping[str, DatasetSearch], now: datetime, *, explain: bool) -> Selection:
@@ -103,8 +152,7 @@ def sources(context: MirrorContext) -> list[dict[str, Any]]:
     """
     found = []
     for key, archive in context.archives.of(context.manifest).items():
-        satellites: Iterable[Any] = getattr(archive, "satellites", list)()
-        groups: Iterable[Any] = getattr(archive, "source_groups", list)()
+        satellites, groups = sources_of(archive)
         found.append(
             {
                 "archive": key,

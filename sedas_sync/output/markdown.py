@@ -10,7 +10,7 @@ from itertools import groupby
 
 from sedas_sync.model.plan import CHANGES, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import printable
-from sedas_sync.output.plan_text import amount, datasets_of, total
+from sedas_sync.output.plan_text import amount, datasets_of, not_asked, total
 from sedas_sync.output.reasons import reason_text
 
 LIMIT = 60_000
@@ -48,6 +48,7 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
     if not of.search_complete:
         head += ["", "**The search failed or is incomplete: there may be more to do.**"]
     head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failed])
+    head += _list("Not searched", [_text(line) for line in not_asked(of)])
     head += _list("Warnings", [_text(warning) for warning in of.warnings])
     tail = ["", f"Carry it out with {_code(command)}."] if of.changes or of.counts[ActionKind.WAIT] else []
     room = limit - len("\n".join((*head, *tail)).encode())

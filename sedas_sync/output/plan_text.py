@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
-from sedas_sync.model.text import cells, count, printable, size
+from sedas_sync.model.text import cells, count, duration, printable, size
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import PLAIN, Look, marked
 
@@ -102,6 +102,7 @@ def plan(
         for group in groups(actions, partial(_why, of)):
             lines.extend(_group_lines(of, group, everything, look))
         lines.append("")
+    lines += [f"{line}; --refresh asks now" for line in not_asked(of)]
     lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failed]
     lines.append(total(of, look))
     if command is None:
@@ -117,6 +118,11 @@ def plan(
     elif of.counts[ActionKind.WAIT]:
         lines.append(f"Run `{command}` again later: it downloads what is online by then.")
     return "\n".join(lines)
+
+
+def not_asked(of: Plan) -> list[str]:
+    """Return one line for each dataset for which the archives were not asked."""
+    return [f"{printable(name)}: not searched, asked {duration(age)} ago" for name, age in of.not_asked.items()]
 
 
 def _archives(of: Plan) -> list[str]:

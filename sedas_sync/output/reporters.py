@@ -42,10 +42,6 @@ class Reporter:
     def step(self, step: Step) -> None:
         """Show the progress of a step before or instead of a run."""
 
-    def found(self, scenes: int) -> None:
-        """Show how many scenes a search has found so far."""
-        self.step(Step("searching", scenes))
-
     def print(self, line: str) -> None:
         """Print one line to standard error."""
         sys.stderr.write(line + "\n")
@@ -92,7 +88,7 @@ class PlainLines(Reporter):
         self._summarise = summarise
         self._clock = clock
         self._beat = clock()
-        self._step_shown = ""
+        self._step_shown = ("", "")
         self._failed: list[Failed] = []
         """Failures with the same reason that are not printed yet."""
 
@@ -131,11 +127,12 @@ class PlainLines(Reporter):
         self.flush_failures()
 
     def step(self, step: Step) -> None:
-        """Print the progress of a step: soon after it began, then now and then."""
+        """Print the progress of a step: soon after it began or is tried again, then now and then."""
         amount = step_amount(step)
-        silence = HEARTBEAT if step.what == self._step_shown else FIRST_BEAT
-        if self._heartbeat(f"{step.what}: {amount} so far" if amount else step.what, silence):
-            self._step_shown = step.what
+        silence = HEARTBEAT if (step.what, step.note) == self._step_shown else FIRST_BEAT
+        facts = ", ".join(filter(None, (f"{amount} so far" if amount else "", step.note)))
+        if self._heartbeat(f"{step.what}: {facts}" if facts else step.what, silence):
+            self._step_shown = (step.what, step.note)
 
     def _heartbeat(self, line: str, silence: float = HEARTBEAT) -> bool:
         """Print a line that only reports progress, if the last one was so many seconds ago; return whether it was."""
@@ -159,7 +156,9 @@ def describe(event: Event) -> tuple[str, int]:
             )
         case Searched():
             # The reason for an incomplete search is reported as a failure.
-            return f"{event.dataset}: {count(event.scenes, 'scene')}{'' if event.complete else ', INCOMPLETE'}", 0
+            found = f"{event.dataset}: {count(event.scenes, 'scene')}{'' if event.complete else ', INCOMPLETE'}"
+            asked = f", asked {duration(event.age_seconds)} ago; --refresh asks now" if event.age_seconds else ""
+            return found + asked, 0
         case Ordered():
             return f"ordered {printable(event.id)}", 1
         case OrderReady():

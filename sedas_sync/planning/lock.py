@@ -7,6 +7,8 @@ lists that mean a set are sets, AOIs are outlines, and a relative date equals it
 not part of a lock file.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +21,7 @@ from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 
-_APART = frozenset({"name", "archive"})
+_APART = frozenset({"name", "archive", "recheck"})
 SETS = frozenset(key for key, field in Dataset.model_fields.items() if field.default == ()) - _APART
 """Rules whose values are lists without an order. Archives are listed in order of preference."""
 
@@ -101,6 +103,25 @@ def head_of(manifest: Manifest, now: datetime | None) -> LockHead:
             if dataset.start is not None and now is not None
         },
     )
+
+
+def hashes_of_rules(manifest: Manifest) -> dict[str, str]:
+    """Return a hash of the rules, areas and archives of each dataset: equal hashes mean equal searches."""
+    head = head_of(manifest, None)
+    return {
+        name: hashlib.sha256(
+            json.dumps(
+                [
+                    head.datasets[name],
+                    [head.aois[aoi] for aoi in dataset.aoi],
+                    [head.archives[key] for key in dataset.archive],
+                ],
+                sort_keys=True,
+                default=str,
+            ).encode()
+        ).hexdigest()
+        for name, dataset in manifest.datasets.items()
+    }
 
 
 def lock_scenes(

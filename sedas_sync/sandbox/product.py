@@ -1,9 +1,8 @@
 """Generated products: the zip of a scene, made when it is downloaded, with the same bytes every time.
 
 The folders and file names in it are those of a Sentinel-1 GRD or SLC product, or of a Sentinel-2 L1C product:
-metadata in XML, TIFF rasters that any reader opens, JPEG 2000 files with valid boxes and noise instead of a
-codestream, and a JPEG quick-look. Entries are stored, not deflated, so the bytes do not depend on the version of
-zlib.
+metadata in XML, TIFF rasters of noise, JPEG 2000 bands that geographic readers put into their place (see `bands`), and
+a JPEG quick-look. Entries are stored, not deflated, so the bytes do not depend on the version of zlib.
 """
 
 import re
@@ -19,8 +18,9 @@ from typing import Any, Literal
 from xml.sax.saxutils import escape
 from zipfile import ZipFile, ZipInfo
 
+from sedas_sync.sandbox.bands import BANDS, band_file, geocoding, stage_of
+
 _NOISE = 1 << 22
-_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "TCI")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 _KILO = 1024
 _WIDTH = 64
@@ -140,19 +140,6 @@ def _tiff(width: int, height: int) -> bytes:
     return b"II*\x00" + pack("<LH", 8, len(tags)) + directory + bytes(4) + _noise()[: 2 * width * height]
 
 
-@lru_cache(maxsize=512)
-def _jp2(size: int) -> bytes:
-    """Make the boxes of a JPEG 2000 file (ISO/IEC 15444-1, annex I) around noise."""
-
-    def box(kind: bytes, body: bytes) -> bytes:
-        return pack(">L", len(body) + 8) + kind + body
-
-    side = 10980
-    header = box(b"ihdr", pack(">LLHBBBB", side, side, 1, 15, 7, 0, 0)) + box(b"colr", pack(">BBBL", 1, 0, 0, 17))
-    kind = box(b"ftyp", b"jp2 \x00\x00\x00\x00jp2 ")
-    return box(b"jP  ", b"\r\n\x87\n") + kind + box(b"jp2h", header) + box(b"free", _noise()[:size])
-
-
 def _common(spec: Spec) -> str:
     """Return the XML elements that all metadata files of a product contain."""
     return (
@@ -230,10 +217,10 @@ def _optical(spec: Spec, name: str, common: str, size: int) -> Iterator[File]:
     yield "MTD_MSIL1C.xml", _xml("Level-1C_User_Product", common, more)
     yield "INSPIRE.xml", _xml("MD_Metadata", common)
     yield f"DATASTRIP/DS_{name[:3]}_{when}/MTD_DS.xml", _xml("Level-1C_DataStrip_ID", common)
-    yield f"{granule}/MTD_TL.xml", _xml("Level-1C_Tile_ID", common, more)
-    band = _jp2(size // len(_BANDS))
-    for number in _BANDS:
-        yield f"{granule}/IMG_DATA/T{tile}_{when}_{number}.jp2", band
+    yield f"{granule}/MTD_TL.xml", _xml("Level-1C_Tile_ID", common, geocoding(spec.tile) + more)
+    stage, noise = stage_of(_date(spec.start)[1]), _noise()[: size // len(BANDS)]
+    for band in sorted(BANDS):
+        yield f"{granule}/IMG_DATA/T{tile}_{when}_{band}.jp2", band_file(band, stage, spec.tile, noise)
     yield f"{name}-ql.jpg", picture(spec)
 
 

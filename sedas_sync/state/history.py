@@ -5,16 +5,27 @@ the last 400 days or are on disk.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from sedas_sync.errors import TransferError
+from sedas_sync.files import safe_tree
+from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.history import SUCCESS, Change, ChangeKind, Departure, RunRecord, SceneState
 from sedas_sync.model.scene import SceneId
 from sedas_sync.state.index import Index, WritableIndex
 
 _KEEP = timedelta(days=400)
 _RUNS = 1_000
+_SPARE = f"{STATE}/spare"
+"""A file that gives its space to the record of a run's end if the disk is full."""
+_SPARE_BYTES, _SPARE_STEP = 1 << 17, 1 << 12
+_FAILURES = 20
+"""The failures that are recorded on a full disk."""
 _SUCCESS = ", ".join(map(str, sorted(SUCCESS)))
 
 
@@ -64,15 +75,34 @@ def begin_run(index: WritableIndex, command: str, now: datetime) -> int:
         (now - _KEEP).isoformat(),
         _RUNS - 1,
     )
-    index.execute("INSERT INTO runs (command, started) VALUES (?, ?)", command, now.isoformat())
-    ((number,),) = index.rows("SELECT max(number) FROM runs")
-    return number or 0
+    ((last,),) = index.rows("SELECT max(number) FROM runs")
+    number = (last or 0) + 1
+    index.execute("INSERT INTO runs (number, command, started) VALUES (?, ?, ?)", number, command, now.isoformat())
+    _fill_spare(index.root)
+    return number
 
 
 def end_run(index: WritableIndex, number: int, now: datetime, exit_code: int, summary: Mapping[str, Any]) -> None:
-    """Record how a run ended."""
-    sql = "UPDATE runs SET ended = ?, exit_code = ?, summary = ? WHERE number = ?"
-    index.execute(sql, now.isoformat(), exit_code, json.dumps(summary), number)
+    """Record how a run ended; on a full disk, in the space of the spare file and with the first failures only."""
+
+    def record(summary: Mapping[str, Any]) -> bool:
+        sql = "UPDATE runs SET ended = ?, exit_code = ?, summary = ? WHERE number = ?"
+        return index.execute(sql, now.isoformat(), exit_code, json.dumps(summary), number)
+
+    if not record(summary):
+        with suppress(OSError, TransferError):
+            safe_tree.drop(str(index.root), _SPARE)
+        record({**summary, "failures": summary["failures"][:_FAILURES]})
+
+
+def _fill_spare(root: Path) -> None:
+    """Write the spare file, or as much of it as fits on the disk."""
+    with suppress(OSError, TransferError):
+        file = safe_tree.open_file(str(root), _SPARE, os.O_WRONLY | os.O_CREAT)
+        with open(file, "ab", buffering=0) as spare:  # noqa: PTH123  # a descriptor has no path
+            while (missing := _SPARE_BYTES - spare.tell()) > 0:
+                # Some file systems store zeros without using space.
+                spare.write(os.urandom(min(missing, _SPARE_STEP)))
 
 
 # -- scenes ------------------------------------------------------------------------------------------------------------

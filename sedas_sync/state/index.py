@@ -73,6 +73,7 @@ class Index:
         self._open(root, None if damaged else open_for_reading(root, check=check))
 
     def _open(self, root: Path, db: sqlite3.Connection | None) -> None:
+        self.root = root
         self.path = root / STATE / INDEX
         self.warnings: list[str] = []
         """Problems with the index and the order journal that stopped nothing."""
@@ -174,6 +175,13 @@ class Index:
         """Return the scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self.rows("SELECT dataset, ids FROM wanted")}
 
+    def complete_searches(self) -> dict[str, "CompleteSearch"]:
+        """Return the complete searches that what each dataset wants is from, by the dataset's name."""
+        return {
+            name: CompleteSearch(rules, datetime.fromisoformat(asked))
+            for name, rules, asked in self.rows("SELECT dataset, rules, asked FROM wanted WHERE asked IS NOT NULL")
+        }
+
     @property
     def lock_decides(self) -> bool:
         """Whether the last apply of all datasets was a locked one, or there was none."""
@@ -229,10 +237,12 @@ class WritableIndex(Index):
                 self.unwritten = error
                 self.warnings.append(str(error))
 
-    def execute(self, sql: str, *values: object) -> None:
-        """Change rows; a full disk is only noted if `skip_when_full` is set."""
+    def execute(self, sql: str, *values: object) -> bool:
+        """Change rows, and return whether there were any; a full disk is only noted if `skip_when_full` is set."""
+        before = self._db.total_changes
         with self._tolerating_full_disk():
             self._db.execute(sql, values)
+        return self._db.total_changes > before
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -295,6 +305,12 @@ class WritableIndex(Index):
                 self._db.executemany(
                     "UPDATE files SET mtime_ns = ?, sha256 = ?, digest = ?, parts = ?, packed = ? WHERE id = ?", rows
                 )
+
+    def put_facts(self, facts: Mapping[SceneId, str]) -> None:
+        """Record the metadata of scenes on disk as the catalogue has them now, as `sedas_sync.model.metadata` does."""
+        with self._tolerating_full_disk(), self.together():
+            sql = "UPDATE files SET facts = ? WHERE id = ?"
+            self._db.executemany(sql, ((text, scene_id) for scene_id, text in facts.items()))
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Remove a scene that is no longer on disk."""
@@ -372,14 +388,21 @@ class WritableIndex(Index):
         value = json.dumps({**older, **failures}, ensure_ascii=False)
         self.execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", value)
 
-    def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
+    def put_wanted(
+        self, wanted: Mapping[str, Iterable[SceneId]], searches: Mapping[str, "CompleteSearch"], *, only: bool
+    ) -> None:
         """Record what datasets want now, in one row each.
 
         Args:
             wanted: The scenes of each dataset, by its name.
+            searches: The complete searches that returned exactly these scenes.
             only: Remove datasets that are not in `wanted`.
         """
-        rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
+        made = {name: (search.rules, search.at.isoformat()) for name, search in searches.items()}
+        rows = [
+            (name, json.dumps(list(ids), ensure_ascii=False), *made.get(name, (None, None)))
+            for name, ids in wanted.items()
+        ]
         self._put_rows("wanted", rows, only=only)
 
     def put_locked(self, *, locked: bool) -> None:
@@ -400,11 +423,13 @@ class WritableIndex(Index):
         """
         self._put_rows("absent", list(facts.items()), only=only)
 
-    def _put_rows(self, table: str, rows: Sequence[tuple[str, str]], *, only: bool) -> None:
+    def _put_rows(self, table: str, rows: Sequence[tuple[str | None, ...]], *, only: bool) -> None:
         with self._tolerating_full_disk(), self.together():
             if only:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # our own table names
-            self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)  # noqa: S608  # as above
+            for row in rows:
+                marks = ", ".join("?" * len(row))
+                self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608  # as above
 
 
 def _parts_of(scene: LocalScene) -> str | None:
@@ -485,4 +510,13 @@ class DateRule(Struct, frozen=True):
     since: datetime
     """When this start date was first applied."""
     last: datetime
-    """When the rules were last applied, after a complete search."""
+    """When the archives were last asked with these rules, and the search was complete."""
+
+
+class CompleteSearch(Struct, frozen=True):
+    """A search for a dataset after which the index has all scenes that it returned and that match."""
+
+    rules: str
+    """A hash of the dataset's rules, areas and archives."""
+    at: datetime
+    """When the archives were asked."""

@@ -4,13 +4,15 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
 from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.files import safe_tree
+from sedas_sync.files.paths import user_path
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import OnStep, Step, ignore_step
@@ -21,7 +23,10 @@ from sedas_sync.state.owner import is_owner, path_from_mirror, resolved_path_fro
 from sedas_sync.state.process_lock import lock
 from sedas_sync.state.recovery import replace_index
 
-_WRITTEN = ("", "partial", "replaced", "workers", INDEX, *(INDEX + end for end in SQLITE_SUFFIXES), LOCK, ORDERS)
+_WRITTEN = (
+    *("", "partial", "replaced", "workers", "spare"),
+    *(INDEX, *(INDEX + end for end in SQLITE_SUFFIXES), LOCK, ORDERS),
+)
 """Names in the state folder that a run writes to; the empty one is the folder itself."""
 
 
@@ -45,7 +50,7 @@ class MirrorState:
         self.on_lost: Callable[[], None] = lambda: None
         """Called, from another thread, if another process took the mirror's lock while this process stood still."""
         self._source = Path(manifest.source)
-        self.root = Path(os.path.realpath(self._source.parent / manifest.mirror.path))
+        self.root = Path(os.path.realpath(user_path(self._source.parent, manifest.mirror.path)))
         if self.root.exists() and not self.root.is_dir():
             raise ManifestError(f"{self.root}: the mirror has to be a folder, and this is a file")
         self._clock = clock
@@ -146,10 +151,12 @@ class MirrorState:
         if self._is_locked:
             yield
             return
+        created = [folder for folder in (self.root / STATE, self.root) if not folder.exists()]
         self._prepare_folders()
         with lock(
             self.root,
             timeout=timeout,
+            before_release=partial(self._remove_unused, created),
             now=self._clock(),
             on_wait=lambda: self.on_step(Step("waiting for the mirror")),
             on_lost=self.on_lost,
@@ -176,6 +183,24 @@ class MirrorState:
             raise ManifestError(f"{self.root}: {error}; move it away and run the command again") from None
         except OSError as error:
             raise cannot_write(self.root, error) from None
+
+    def _remove_unused(self, created: list[Path]) -> None:
+        """Remove the folders that this process has created, if they were not used; the lock is held.
+
+        Args:
+            created: none, the state folder, or that and the mirror's folder.
+        """
+        root = str(self.root)
+        if not created:
+            return
+        with suppress(OSError, TransferError):
+            if safe_tree.names(root, STATE) != [LOCK, "partial", "replaced"]:
+                return
+            for name in ("partial", "replaced"):
+                safe_tree.drop_folder(root, f"{STATE}/{name}")
+            safe_tree.remove(root, f"{STATE}/{LOCK}")
+            if self.root in created:
+                self.root.rmdir()
 
     @contextmanager
     def locked_if_there(self, *, timeout: float = 0.0) -> Iterator[None]:

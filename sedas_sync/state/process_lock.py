@@ -47,6 +47,7 @@ def lock(
     timeout: float,
     now: datetime,
     on_wait: Callable[[], None] = _nothing,
+    before_release: Callable[[], None] = _nothing,
     on_lost: Callable[[], None] = _nothing,
 ) -> Iterator[None]:
     """Hold the mirror's lock, so that no other process changes it.
@@ -56,6 +57,7 @@ def lock(
         timeout: How long to wait for another process, seconds; 0 does not wait.
         now: Since when this process holds the lock, for messages of other processes.
         on_wait: Called once if the lock is not free.
+        before_release: Called at the end if the kernel keeps the lock, while it is still held.
         on_lost: Called, from another thread, if another process took the lock: the run must end.
 
     Raises:
@@ -69,7 +71,9 @@ def lock(
 
     with ExitStack() as stack:
         try:
-            kernel = _acquire(stack, root, time.monotonic() + timeout, _pausing(on_wait), now, end)
+            state = open_state_folder(str(root))
+            stack.callback(os.close, state)
+            kernel = _acquire(stack, state, time.monotonic() + timeout, _pausing(on_wait), now, end, before_release)
         except LockHeldError as held:
             raise MirrorLocked(f"{root}: {_who(held.holder)}; `--lock-timeout SECONDS` waits for its end") from None
         except OSError as error:
@@ -105,15 +109,14 @@ def _pausing(on_wait: Callable[[], None]) -> Callable[[float], None]:
 
 def _acquire(
     stack: ExitStack,
-    root: Path,
+    state: int,
     until: float,
     pause: Callable[[float], None],
     now: datetime,
     on_lost: Callable[[], None],
+    before_release: Callable[[], None],
 ) -> bool:
     """Hold the lock until the stack ends; return whether the kernel keeps it."""
-    state = open_state_folder(str(root))
-    stack.callback(os.close, state)
     file = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
     stack.callback(os.close, file)
     while (kernel := try_flock(file)) is False:
@@ -122,6 +125,9 @@ def _acquire(
         pause(_POLL_EVERY)
     if kernel:
         stack.callback(_unlock, file, os.getpid())
+        # A process that has created the folder for nothing removes it, with the file that this one has waited for.
+        os.stat(LOCK, dir_fd=state, follow_symlinks=False)
+        stack.callback(before_release)
     files = HolderFiles(state, LOCK, kernel=kernel is True)
     try:
         mine = acquire(files, this_process(now), until=until, pause=pause)

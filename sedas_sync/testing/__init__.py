@@ -14,6 +14,7 @@ A module that tests an archive subclasses `ArchiveContract` and provides the fix
 It needs pytest, which the package does not install.
 """
 
+import io
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from urllib.parse import urlsplit
@@ -21,7 +22,20 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, Orders, Warn, locate_file
+from sedas_sync.archives.protocol import (
+    Archive,
+    Orders,
+    Warn,
+    calls_of,
+    connections_of,
+    interrupt,
+    is_stopped,
+    known_orders_of,
+    locate_file,
+    orders_of,
+    server_time_of,
+    sources_of,
+)
 from sedas_sync.errors import ArchiveError
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.order import Order, OrderState
@@ -69,14 +83,15 @@ class ArchiveContract:
 
     @pytest.fixture
     def orders(self, archive: Archive) -> Orders:
-        if archive.orders is None:
+        orders = orders_of(archive)
+        if orders is None:
             pytest.skip("this archive has no orders")
-        return archive.orders
+        return orders
 
     @pytest.fixture
     def offline(self, archive: Archive, scenes: list[Scene]) -> Scene:
         found = [scene for scene in scenes if not scene.online and not scene.planned]
-        if not found and archive.orders is None:
+        if not found and orders_of(archive) is None:
             pytest.skip("this archive has no offline scenes")
         return found[0]
 
@@ -144,11 +159,26 @@ class ArchiveContract:
         scene = next(scene for scene in scenes if scene.online)
         for file in scene.files:
             download = locate_file(archive, scene, file)
-            assert urlsplit(download.url).scheme in ("http", "https", "file")
+            assert download.open or urlsplit(download.url).scheme in ("http", "https", "file")
             # A nominal size is for plans. It is not the size of the file.
             assert download.size == (None if scene.nominal else file.size)
             assert download.digest == file.digest
             assert not any(value in repr(download) for value in download.headers.values())
+
+    def test_opened_files_start_at_the_byte_that_is_asked_for(self, archive: Archive, scenes: list[Scene]) -> None:
+        scene = next(scene for scene in scenes if scene.online)
+        download = locate_file(archive, scene, scene.files[0])
+        if download.open is None:
+            pytest.skip("this archive's files are links")
+        with download.open(0, 16) as stream:
+            first = stream.read(16)
+        assert download.size is None or len(first) == min(16, download.size)
+        try:
+            with download.open(8, 8) as stream:
+                assert stream.read(8) == first[8:]
+        except io.UnsupportedOperation:
+            return
+        assert locate_file(archive, scene, scene.files[0]).url == download.url, "the file has one name"
 
     def test_files_of_a_scene_have_unique_safe_names(self, scenes: list[Scene]) -> None:
         for scene in scenes:
@@ -170,7 +200,7 @@ class ArchiveContract:
             locate_file(archive, offline, offline.files[0])
 
     def test_offline_scene_states_a_reason_if_nothing_can_be_ordered(self, archive: Archive, offline: Scene) -> None:
-        assert offline.offline or archive.orders is not None
+        assert offline.offline or orders_of(archive) is not None
 
     def test_order_is_placed_and_known(self, archive: Archive, orders: Orders, offline: Scene) -> None:
         order = orders.place(offline)
@@ -189,8 +219,33 @@ class ArchiveContract:
         assert polled["999999999"].missing == 2
         assert polled[placed.order].missing == 0
 
+    def test_data_of_an_order_is_kept(self, orders: Orders, offline: Scene) -> None:
+        placed = orders.place(offline)
+        stored = Order.from_json(placed.to_json())
+        assert stored.data == placed.data
+        (polled,) = orders.poll([stored])
+        assert (polled.order, polled.missing) == (placed.order, 0)
+
     def test_poll_of_nothing(self, orders: Orders) -> None:
         assert list(orders.poll([])) == []
+
+    def test_capabilities_have_valid_values(self, archive: Archive, scenes: list[Scene]) -> None:
+        assert scenes
+        connections, time, calls = connections_of(archive), server_time_of(archive), calls_of(archive)
+        assert connections is None or connections > 0
+        assert time is None or time.tzinfo is not None
+        assert all(isinstance(name, str) and count >= 0 for name, count in calls.items())
+        assert not is_stopped(archive)
+        assert all(isinstance(order, Order) for order in known_orders_of(archive))
+        for listed in sources_of(archive):
+            assert all(source.name for source in listed)
+
+    def test_interrupted_archive_can_be_used_again(
+        self, warn: Warn, archive: Archive, case: Case, scenes: list[Scene]
+    ) -> None:
+        if not interrupt(archive):
+            pytest.skip("this archive can only be stopped")
+        assert {scene.id for scene in archive.find(case.query, warn=warn)} == {scene.id for scene in scenes}
 
     def test_used_from_several_threads(self, warn: Warn, archive: Archive, case: Case, scenes: list[Scene]) -> None:
         with Pool(4) as pool:

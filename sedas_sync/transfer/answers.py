@@ -21,6 +21,7 @@ from sedas_sync.net.redact import shorten
 from sedas_sync.net.retry import http_date, retry_after
 from sedas_sync.transfer.attempts import AttemptFailed
 from sedas_sync.transfer.job import FetchJob
+from sedas_sync.transfer.opened import opened_answer
 from sedas_sync.transfer.partial import Note
 from sedas_sync.transfer.shared_state import SharedState
 
@@ -117,6 +118,15 @@ class FileRequests:
             if note is not None and note.validator:
                 extra["If-Range"] = note.validator
         download = self._job.download
+        if download.open is not None:
+            return opened_answer(
+                download.open,
+                start,
+                end,
+                size=download.size,
+                stop=self._shared.stop,
+                stall_timeout=self._policy.stall_timeout,
+            )
         answer = self._shared.connections.get_file(
             download.url,
             headers=download.headers,

@@ -104,7 +104,8 @@ def _copy(job: FetchJob, source: LocalSource, shared: SharedState) -> FetchResul
 def _download(job: FetchJob, shared: SharedState) -> FetchResult:
     """Resume, try until the file is proved, and commit it."""
     began = shared.clock()
-    connections.split(job.download.url)
+    if job.download.open is None:
+        connections.split(job.download.url)
     incoming = IncomingFile(job, shared)
     try:
         resumed = incoming.resume()

@@ -27,11 +27,13 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RESUME = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _FICLONE = 0x40049409
 """The ioctl that shares the blocks of another file (linux/fs.h)."""
-_STEP = 8 << 20
+_STEP, _READ_STEP = 8 << 20, 1 << 20
+"""Bytes that the kernel copies at once, and that this process does if the kernel cannot."""
 _UNSUPPORTED = frozenset(
-    {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EMLINK, errno.EACCES}
+    {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EMLINK}
+    | {errno.EACCES, errno.ENOTSOCK}
 )
-"""Errors of a file system that cannot link or clone here."""
+"""Errors of a file system or a kernel that cannot link, clone or copy here."""
 
 
 def copy(job: FetchJob, source: LocalSource, shared: SharedState) -> tuple[FileCheck, os.stat_result, int, int]:
@@ -201,7 +203,7 @@ def _copy_bytes(
         while True:
             if shared.stop.is_set():
                 raise InterruptedError
-            sent = os.sendfile(target, file, done, shared.read_size(_STEP))
+            sent = _send(target, file, done, shared.read_size(_STEP))
             if not sent:
                 return done - before, before
             done += sent
@@ -210,6 +212,18 @@ def _copy_bytes(
                 shared.on_bytes(job.id, done, size)
     finally:
         os.close(target)
+
+
+def _send(target: int, file: int, start: int, most: int) -> int:
+    """Copy bytes to the end of the target; return how many, 0 at the end of the file."""
+    # Only Linux sends to a file: macOS sends to sockets alone.
+    if hasattr(os, "sendfile"):
+        try:
+            return os.sendfile(target, file, start, most)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+    return os.write(target, os.pread(file, min(most, _READ_STEP), start))
 
 
 def with_own_ending(job: FetchJob, source: LocalSource) -> FetchJob:

@@ -121,10 +121,14 @@ def hide_link(remote: RemoteJob) -> tuple[RemoteJob, str]:
 
     Raises:
         OSError: the file cannot be written.
-        TransferError: a folder of the path is a symbolic link.
+        TransferError: a folder of the path is a symbolic link, or the file has no link that a worker could use.
     """
     path = f"{remote.state}/{remote.token}.{remote.number}"
     download = remote.job.download
+    if download.open is not None:
+        raise errors.TransferError(
+            f"{download.shown} can only be read in the process of the run, not by a worker: run without workers"
+        )
     text = json.dumps({"url": download.url, "headers": dict(download.headers)})
     try:
         with os.fdopen(safe_tree.open_file(remote.job.root, path, _NEW, _PRIVATE), "w", encoding="utf-8") as file:

@@ -6,6 +6,16 @@ import pytest
 
 import sedas_sync as ss
 from sedas_sync.archives.plugin_guard import GuardedArchive
+from sedas_sync.archives.protocol import (
+    calls_of,
+    connections_of,
+    interrupt,
+    is_stopped,
+    known_orders_of,
+    orders_of,
+    server_time_of,
+    sources_of,
+)
 from sedas_sync.archives.registry import Opening, open_archive
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import ArchiveConfig
@@ -68,7 +78,8 @@ def test_valid_results_are_returned():
     assert (archive.identity, archive.orders, archive.connections) == ("foreign", None, 3)
     assert find(archive) == list(archive.look_up(["A"], warn=print)) == [SCENE]
     assert archive.locate(SCENE).url == SCENE.download_url
-    assert not hasattr(archive, "satellites")
+    assert not any(sources_of(archive))
+    assert not interrupt(archive)
 
 
 def test_errors_in_stop_and_close_are_ignored():
@@ -135,6 +146,66 @@ def test_orders_are_guarded_too():
         orders.place(SCENE)
     with pytest.raises(ArchiveError, match=r"failed in orders\.poll"):
         list(orders.poll([]))
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("connections", connections_of),
+        ("orders", orders_of),
+        ("known_orders", known_orders_of),
+        ("satellites", sources_of),
+        ("source_groups", sources_of),
+    ],
+)
+def test_a_capability_that_fails_is_an_archive_error(name, read):
+    boom = fail(RuntimeError("boom"))
+    lists = {"satellites": list, "source_groups": list} if name in ("satellites", "source_groups") else {}
+    made = {key: (lambda _self, call=call: call()) for key, call in lists.items()}
+    made[name] = (lambda _self: boom()) if lists else property(lambda _self: boom())
+    archive = GuardedArchive(type("Package", (Foreign,), made)(), "foreign")
+    with pytest.raises(ArchiveError, match=f"archive type foreign failed in {name}: RuntimeError: boom"):
+        read(archive)
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "instead"),
+    [("server_time", server_time_of, None), ("calls", calls_of, {}), ("stopped", is_stopped, False)],
+)
+@pytest.mark.parametrize("value", [RuntimeError("boom"), "a text", datetime(2019, 5, 1)])  # noqa: DTZ001
+def test_information_that_a_package_gets_wrong_is_ignored(name, read, instead, value):
+    def get(_self):
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    archive = GuardedArchive(type("Package", (Foreign,), {name: property(get)})(), "foreign")
+    assert read(archive) == instead
+
+
+def test_interrupt_that_fails_leaves_the_archive_to_be_stopped():
+    assert not interrupt(guarded(interrupt=fail(RuntimeError("boom"))))
+    assert interrupt(guarded(interrupt=lambda: None))
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "message"),
+    [
+        ("place", None, "orders.place: it returned NoneType instead of an Order"),
+        ("poll", ["7"], "orders.poll: it returned str instead of an Order"),
+    ],
+)
+def test_invalid_orders_are_archive_errors(method, value, message):
+    package = Foreign()
+    package.orders = type("Desk", (), {"place": lambda *_: value, "poll": lambda *_: value})()
+    orders = orders_of(GuardedArchive(package, "foreign"))
+    with pytest.raises(ArchiveError, match=message):
+        orders.place(SCENE) if method == "place" else list(orders.poll([]))
+
+
+def test_an_open_that_cannot_be_called_is_an_archive_error():
+    with pytest.raises(ArchiveError, match="failed in locate: the `open` of its Download cannot be called"):
+        guarded(locate=lambda: Download(url="tape:7", open="file")).locate(SCENE)
 
 
 def test_failing_opener_is_an_archive_error():

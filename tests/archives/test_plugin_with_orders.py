@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ground_station import FILES, SQUARE, GroundStation
+from msgspec.structs import replace
 
 import sedas_sync as ss
 from sedas_sync.archives.plugin import IncompleteSearch, Query
@@ -74,6 +75,29 @@ def test_an_ordered_scene_of_several_files_is_downloaded_once_its_order_is_ready
         assert (mirror.root / "GS_5" / name).read_bytes() == station.content("GS_5", name)
     assert mirror.plan().changes == 0
     assert not mirror.verify().bad
+
+
+def test_an_archive_gets_the_data_of_its_orders_back(mirror, monkeypatch):
+    placed, polled = plugin.StationOrders.place, plugin.StationOrders.poll
+    seen = []
+
+    def place(self, scene):
+        return replace(placed(self, scene), data=f"tape 7 of {scene.id}")
+
+    def poll(self, orders):
+        asked = list(orders)
+        seen.extend(order.data for order in asked)
+        yield from polled(self, asked)
+
+    monkeypatch.setattr(plugin.StationOrders, "place", place)
+    monkeypatch.setattr(plugin.StationOrders, "poll", poll)
+    mirror.sync(wait=False)
+    with ss.Mirror(ss.load_manifest(mirror.root.parent / "manifest.toml")) as later:
+        (order,) = later.orders()
+        assert order.data == "tape 7 of GS_5"
+        assert "tape 7" not in repr(order)
+        later.sync(wait=False)
+    assert set(seen) == {"tape 7 of GS_5"}
 
 
 def test_a_token_that_expires_is_replaced(opened, station):

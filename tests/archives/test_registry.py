@@ -78,7 +78,7 @@ def test_broken_package_is_a_manifest_error(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("opener", "message"),
     [
-        (lambda _: SimpleNamespace(identity="x", find=1), r"lacks orders, look_up, locate, stop, close"),
+        (lambda _: SimpleNamespace(identity="x", find=1), r"lacks look_up, locate, stop, close"),
         ("no_such_module:open", r"cannot be opened: No module named"),
         ("json:no_such_name", r"cannot be opened: module 'json' has no attribute"),
     ],

@@ -48,6 +48,21 @@ def test_a_limit_that_is_no_size_is_a_mistake(offered):
     assert "20MB" in ran.err
 
 
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_refused_plan_leaves_no_trace_in_a_new_mirror(offered, existed):
+    if existed:
+        offered.mirror.mkdir()
+    ran = offered.run("apply", "--max-download", "1kB")
+    assert ran.code == 2, ran.err
+    assert offered.mirror.exists() == existed
+    assert not existed or not list(offered.mirror.iterdir())
+    assert offered.run("history", "--json").json["runs"] == []
+    assert offered.run("apply").code == 0
+    (offered.mirror / "A.zip").unlink()
+    assert offered.run("apply", "--max-download", "1B").code == 2
+    assert offered.run("history", "--json").json["runs"][0]["exit_code"] == 2, "what a cron job was refused is recorded"
+
+
 # -- a command for each scene ------------------------------------------------------------------------------------------
 
 
@@ -97,6 +112,8 @@ def test_words_are_passed_on_as_they_are(offered, sandbox):
         (("--exec", ""), "empty"),
         (("--exec", "no-such-program {path}"), "no program 'no-such-program'"),
         (("--exec", "sh '"), '--exec "sh \'"'),
+        (("--exec", "true {path} {date}"), "{date} is not replaced by anything; {path} and {id} are"),
+        (("--exec", "true {}"), "{} is not replaced"),
         (("--exec", "true", "--dry-run"), "cannot be combined with --dry-run"),
     ],
 )
@@ -105,6 +122,12 @@ def test_a_command_that_cannot_run_is_told_before_the_search(offered, sandbox, a
     assert ran.code == 2
     assert message in ran.err
     assert not offered.files()
+
+
+def test_braces_that_are_no_placeholders_stay(offered):
+    code = "import sys; sys.exit(sys.argv[1:] != ['{print $1}', 'a{2}', '${HOME}'])"
+    ran = offered.run("apply", "--exec", f"""{sys.executable} -c "{code}" '{{print $1}}' 'a{{2}}' '${{HOME}}'""")
+    assert ran.code == 0, ran.err
 
 
 # -- nothing found -----------------------------------------------------------------------------------------------------

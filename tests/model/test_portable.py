@@ -78,6 +78,7 @@ orders = st.builds(
     missing=counts,
     download_url=links,
     detail=maybe(texts),
+    data=texts,
 )
 sources = st.builds(Source, archive=names, scene=scenes)
 wants = st.builds(

@@ -302,8 +302,9 @@ def test_every_archive_gives_a_valid_manifest(workspace, archive, sensor):
         return
     assert ran.code == 0, ran.err
     manifest = load_manifest(workspace.path / "manifest.toml")
-    (dataset,) = manifest.datasets.values()
-    assert (dataset.sensor, dataset.reprocessed, dataset.start_spec) == (sensor or "optical", "newest", "-7d")
+    assert [dataset.sensor for dataset in manifest.datasets.values()] == ([sensor] if sensor else list(preset.sensors))
+    for dataset in manifest.datasets.values():
+        assert (dataset.reprocessed, dataset.start_spec) == ("newest", "-7d")
     assert manifest.aois["area"].geometry.bounds == (-1.4, 51.5, -1.2, 51.6)
 
 
@@ -319,6 +320,14 @@ def test_what_is_given_is_written(workspace):
     assert loads(text)["dataset"]["radar"]["product_type"] == "SLC"
     assert loads(text)["archive"] == {"type": "cdse"}
     assert ran.err == "", "a real archive is not searched"
+
+
+@pytest.mark.parametrize(("product_type", "sensor"), [("L2A", "optical"), ("SLC", "sar")])
+def test_a_product_type_implies_the_sensor(workspace, product_type, sensor):
+    box = "--bbox=-1.4,51.5,-1.2,51.6"
+    assert workspace.run("init", "--archive", "cdse", box, "--product-type", product_type).code == 0
+    (dataset,) = load_manifest(workspace.path / "manifest.toml").datasets.values()
+    assert (dataset.sensor, dataset.product_type) == (sensor, product_type)
 
 
 def test_the_sandbox_has_scenes_at_once(workspace):

@@ -69,6 +69,19 @@ def test_orders_of_scenes_that_aged_out_are_marked_and_forgotten_by_a_prune(week
     assert [order.id for order in listed(weeks)] == ["NEW"]
 
 
+def test_the_order_of_a_damaged_file_is_forgotten_too(weeks):
+    weeks.sandbox.order_delay = 1e9
+    weeks.offer(weeks.row("A", 9), weeks.row("B", 1))
+    weeks.write("-10d")
+    weeks.apply()
+    (weeks.path / "scenes" / "A.zip").write_bytes(b"work of somebody")
+    weeks.offer(weeks.row("A", 9, online=False), weeks.row("B", 1))
+    assert weeks.apply().ordered == 1
+    weeks.clock.move(days=3)
+    assert weeks.apply().exit_code == 0
+    assert listed(weeks) == []
+
+
 def test_the_order_of_a_withdrawn_scene_stays(weeks):
     weeks.sandbox.order_delay = 1e9
     weeks.offer(weeks.row("A", 5, online=False), weeks.row("B", 1))

@@ -121,6 +121,16 @@ def test_stop_before_the_first_use_counts(manifest, sandbox):
     assert not sandbox.searches
 
 
+def test_a_search_that_is_asked_again_reports_its_try(manifest, sandbox):
+    sandbox.faults = Faults(rules=(Rule("search", fail(503), times=1),))
+    steps = []
+    with ss.Mirror(manifest) as mirror:
+        mirror.on_step = steps.append
+        assert len(mirror.plan().actions) == 3
+    (note,) = {step.note for step in steps if step.what == "searching sedas" and step.note}
+    assert note == "try 2 of 6: status 503"
+
+
 def test_sync_reports_failures_in_its_summary(manifest, sandbox):
     sandbox.faults = Faults(rules=(Rule("download", fail(404), ids={"A"}),))
     with ss.Mirror(manifest) as mirror:

@@ -74,7 +74,7 @@ def test_a_stac_catalogue_of_the_mirror(applied, tmp_path):
     items = list(catalogue.get_items(recursive=True))
     assert sorted(item.id for item in items) == held, "each scene once, though several datasets want some"
     for item in items:
-        (asset,) = item.assets.values()
+        asset = item.assets["product"]
         content = Path(asset.get_absolute_href()).read_bytes()
         assert asset.ext.file.size == len(content)
         assert asset.ext.file.checksum == "1220" + sha256(content).hexdigest()
@@ -125,7 +125,7 @@ def test_apply_updates_the_catalogue(workspace):
     shutil.rmtree(place)
     assert workspace.run("apply", "--locked", "--export", "stac").code == 0
     assert len(item_ids(place)) == 25, "what no dataset wants any more is still in the mirror"
-    assert pystac.read_file(place / "catalog.json").get_child("other").title == "Further scenes"
+    assert pystac.read_file(place / "catalog.json").get_child("other").title.startswith("Further scenes")
 
 
 def test_apply_refuses_to_overwrite_other_files_before_it_starts(workspace):
@@ -332,7 +332,7 @@ def test_geoparquet_has_the_items_of_the_catalogue(applied):
     }
     assert ran.json["scenes"] == len(items) == len(catalogue)
     for item in items:
-        (asset,) = item["assets"].values()
+        asset = item["assets"]["product"]
         file = applied.path / asset["href"]
         assert sha256(file.read_bytes()).hexdigest() == asset["file:checksum"][4:]
         assert item["properties"]["sedas_sync:level"] == catalogue[item["id"]].properties["sedas_sync:level"]

@@ -40,6 +40,11 @@ def holding(scene_id="A", path=None, facts="{}"):
     )
 
 
+def write(folder, groups, content="x"):
+    root, marks = str(folder.parent / "scenes"), {catalogue.MARK: content}
+    return as_stac.write(folder, groups, name="m", root=root, to_mirror="../scenes", marks=marks)
+
+
 # -- lists -----------------------------------------------------------------------------------------------------------
 
 
@@ -138,7 +143,7 @@ def test_catalogue_is_valid_for_any_metadata(tmp_path_factory, some):
     folder = tmp_path_factory.mktemp("stac")
     entries = entries_of(some)
     groups = as_stac.groups_of(entries, {"d": (0.0, 0.0, 1.0, 1.0)})
-    left_out = as_stac.write(folder, groups, name="m", to_mirror="../scenes", content="x")
+    left_out = write(folder, groups)
     assert quick_problems(folder) == []
     items = list(pystac.read_file(folder / "catalog.json").get_items(recursive=True))
     timeless = {entry.id for entry in entries if entry.scene.start is None and entry.scene.stop is None}
@@ -149,7 +154,7 @@ def test_catalogue_is_valid_for_any_metadata(tmp_path_factory, some):
 def test_items_have_the_orbit_and_the_tile_that_the_catalogue_states(tmp_path):
     start = datetime(2019, 5, 5, tzinfo=UTC)
     some = [Scene(id="A", start=start, relative_orbit=7, tile="01CAB"), Scene(id="B", start=start, tile="EPSG:1")]
-    as_stac.write(tmp_path, as_stac.groups_of(entries_of(some), {"d": None}), name="m", to_mirror="x", content="x")
+    write(tmp_path, as_stac.groups_of(entries_of(some), {"d": None}))
     items = pystac.read_file(tmp_path / "catalog.json").get_items(recursive=True)
     one, other = sorted(items, key=lambda item: item.id)
     assert one.properties["sat:relative_orbit"] == 7
@@ -189,7 +194,7 @@ def make(place, *names, content="x"):
         for name in names
     ]
     with catalogue.written_beside(place) as beside:
-        as_stac.write(beside, as_stac.groups_of(entries, {"d": None}), name="m", to_mirror="../scenes", content=content)
+        write(beside, as_stac.groups_of(entries, {"d": None}), content=content)
 
 
 def files(folder):

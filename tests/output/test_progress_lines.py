@@ -266,8 +266,21 @@ def test_a_step_reports_after_2_seconds_of_silence_and_then_every_30(capsys):
     lines = PlainLines(0, clock=lambda: now[0])
     for second in range(50):
         now[0] = float(second)
-        lines.found(second)
+        lines.step(Step("searching", second))
     assert capsys.readouterr().err.splitlines() == ["searching: 2 scenes so far", "searching: 32 scenes so far"]
+
+
+def test_a_step_that_is_tried_again_is_reported_at_once(capsys):
+    now = [0.0]
+    lines = PlainLines(0, clock=lambda: now[0])
+    for step, note in enumerate(["", "", "try 2 of 6: status 503", "try 2 of 6: status 503", "try 3 of 6: no answer"]):
+        now[0] = 2.0 * step
+        lines.step(Step("searching cdse", note=note))
+    assert capsys.readouterr().err.splitlines() == [
+        "searching cdse",
+        "searching cdse: try 2 of 6: status 503",
+        "searching cdse: try 3 of 6: no answer",
+    ]
 
 
 def test_progress_lines_come_every_30_seconds(capsys):

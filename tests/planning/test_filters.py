@@ -16,6 +16,7 @@ NOT_FILTERS = {
     "min_aoi_coverage",  # judged by the AOI
     "exclude", "latest", "orbits", "reprocessed",  # judged by ids, and by all scenes of the search
     "filters",  # the archive's own
+    "recheck",  # when to search
 }  # fmt: skip
 """Keys of a dataset that are not compared with what a scene states."""
 

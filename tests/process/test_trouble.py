@@ -87,7 +87,9 @@ def test_a_full_disk_is_reported_once_and_with_the_right_scenes(workspace, sandb
     head, reason = line.removeprefix("failed: ").split(": ", 1)
     assert reason.startswith(f"{workspace.mirror}: the disk is full; free some space")
     assert {f"{scene_id}.zip" for scene_id in head.split(", ")} == right.keys() - workspace.files().keys()
-    for failure in workspace.run("status", "--json").json["failures"]:
+    status = workspace.run("status", "--json").json
+    assert (status["last_run"]["exit_code"], status["last_run"]["ended"] is None) == (1, False)
+    for failure in status["failures"]:
         assert not any(name in failure["error"] for name in right)
     subprocess.run(["mount", "-o", "remount,size=40m", str(workspace.mirror)], check=True)
     again = workspace.run("apply", "--json")

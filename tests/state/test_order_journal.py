@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.order import MOST_DATA, Order, OrderState
 from sedas_sync.state import order_journal
 from sedas_sync.state.order_journal import ROOM, OrderJournal
 
@@ -98,6 +99,17 @@ def test_an_order_longer_than_the_room_is_recorded_without_its_link(root):
     journal.add(order(1, download_url="x" * 2 * ROOM, state=OrderState.READY))
     assert journal.orders()[0].download_url is not None
     assert read(root) == [order(1)]
+
+
+def test_the_data_of_an_order_always_fits_into_the_room(root):
+    longest = order(1, order="x" * 200, data="é" * (MOST_DATA // 6 - 1))
+    journal = OrderJournal(root)
+    journal.reserve(0)
+    journal.add(replace(longest, download_url="x" * 2 * ROOM))
+    (found,) = read(root)
+    assert found == longest
+    with pytest.raises(ValueError, match=f"{MOST_DATA} are allowed"):
+        order(1, data="é" * (MOST_DATA // 6 + 1))
 
 
 def test_orders_of_many_threads(root):

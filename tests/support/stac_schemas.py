@@ -9,8 +9,30 @@ from functools import cache
 from pathlib import Path
 
 TEXT = {"type": "string", "minLength": 1}
+NUMBERS = {"type": "array", "items": {"type": "number"}}
+POLARISATIONS = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 4,
+    "uniqueItems": True,
+    "items": {"enum": ["HH", "VV", "HV", "VH"]},
+}
+COMMON_NAMES = [
+    *("coastal", "blue", "green", "red", "nir", "nir08", "nir09", "cirrus", "swir16", "swir22"),
+    *("rededge071", "rededge075", "rededge078"),
+]
 EXTENSIONS = {
-    "eo/v1.1.0": ({"eo:cloud_cover": {"type": "number", "minimum": 0, "maximum": 100}}, ["eo:cloud_cover"]),
+    # Fields, and those of them that an item's properties must have.
+    "eo/v2.0.0": (
+        {
+            "eo:cloud_cover": {"type": "number", "minimum": 0, "maximum": 100},
+            "eo:common_name": {"enum": COMMON_NAMES},
+            "eo:center_wavelength": {"type": "number", "exclusiveMinimum": 0},
+        },
+        [],
+    ),
+    "raster/v2.0.0": ({"raster:scale": {"type": "number"}, "raster:offset": {"type": "number"}}, []),
+    "alternate-assets/v1.2.0": ({"alternate:name": TEXT}, []),
     "file/v2.1.0": (
         {
             "file:size": {"type": "integer", "minimum": 0},
@@ -24,23 +46,23 @@ EXTENSIONS = {
     ),
     "processing/v1.2.0": ({"processing:level": TEXT, "processing:version": TEXT}, []),
     "product/v1.1.0": ({"product:type": TEXT}, ["product:type"]),
-    "projection/v2.0.0": ({"proj:code": {"type": "string", "pattern": "^EPSG:[0-9]+$"}}, ["proj:code"]),
-    "sar/v1.0.0": (
+    "projection/v2.0.0": (
+        {
+            "proj:code": {"type": "string", "pattern": "^EPSG:[0-9]+$"},
+            "proj:shape": {**NUMBERS, "minItems": 2, "maxItems": 2},
+            "proj:transform": {**NUMBERS, "minItems": 6, "maxItems": 6},
+        },
+        ["proj:code"],
+    ),
+    "sar/v1.3.0": (
         {
             "sar:instrument_mode": TEXT,
             "sar:frequency_band": {"enum": ["P", "L", "S", "C", "X", "Ku", "K", "Ka"]},
-            "sar:polarizations": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 4,
-                "uniqueItems": True,
-                "items": {"enum": ["HH", "VV", "HV", "VH"]},
-            },
-            "sar:product_type": TEXT,
+            "sar:polarizations": POLARISATIONS,
         },
-        ["sar:instrument_mode", "sar:frequency_band", "sar:polarizations", "sar:product_type"],
+        [],
     ),
-    "sat/v1.0.0": (
+    "sat/v1.1.0": (
         {
             "sat:orbit_state": {"enum": ["ascending", "descending", "geostationary"]},
             "sat:absolute_orbit": {"type": "integer", "minimum": 1},
@@ -56,9 +78,12 @@ def address(name):
 
 
 def _extension(name, fields, required):
-    prefix = "proj" if name.startswith("projection") else name.partition("/")[0]
+    prefix = {"projection": "proj", "alternate-assets": "alternate"}.get(name.partition("/")[0], name.partition("/")[0])
     known = {"type": "object", "properties": fields, "patternProperties": {f"^(?!{prefix}:)": {}}}
-    of_properties = {"allOf": [{"required": required}, {**known, "additionalProperties": False}]}
+    known |= {"additionalProperties": False}
+    of_properties = {"allOf": [{"required": required}, known]}
+    alternate = {"type": "object", "minProperties": 1, "additionalProperties": {**known, "required": ["href"]}}
+    of_assets = {"allOf": [known, {"properties": {"bands": {"type": "array", "items": known}, "alternate": alternate}}]}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "type": "object",
@@ -67,7 +92,7 @@ def _extension(name, fields, required):
             "type": {"const": "Feature"},
             "stac_extensions": {"contains": {"const": address(name)}},
             "properties": of_properties,
-            "assets": {"additionalProperties": {**known, "additionalProperties": False}},
+            "assets": {"additionalProperties": of_assets},
         },
     }
 

@@ -262,8 +262,6 @@ class Year:
             (self.root / ".sedas-sync" / f"index.db{suffix}").unlink(missing_ok=True)
         self.orphaned = True
         self.edited = self.clock()
-        # No archive knows them, so that nothing can tell what they are.
-        self.unknown |= {scene_id for scene_id in self.files() if not self.is_listed(self.truth[scene_id])}
 
     def edit(self):
         self.window = self.random.choice([window for window in WINDOWS if window != self.window])
@@ -282,6 +280,8 @@ class Year:
                 mirror.sync(wait=False)
                 mirror.adopt(known=True)
                 self.orphaned = False
+                # No archive knows them now, so that nothing can tell what they are.
+                self.unknown |= {scene_id for scene_id in self.files() if not self.is_listed(self.truth[scene_id])}
             try:
                 summary = mirror.sync(prune=True, wait=False)
             except ss.AuthenticationError:

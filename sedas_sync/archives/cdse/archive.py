@@ -162,6 +162,11 @@ class CdseArchive:
         return self._api.calls
 
     @property
+    def retrying(self) -> str:
+        """See `Archive`."""
+        return self._api.retrying
+
+    @property
     def server_time(self) -> datetime | None:
         """The server's present time; None before its first answer."""
         return self._api.server_time

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self, cast
@@ -23,21 +22,13 @@ from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.model.arguments import Seconds, checked, one_or_more
 from sedas_sync.model.order import Order
+from sedas_sync.model.satellites import SatelliteSource
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.net import credentials, redact, session
 from sedas_sync.net.credentials import Credentials
 from sedas_sync.net.policy import may_see_token
 
 _NOT_FOUND = 404
-
-
-@dataclass(frozen=True, slots=True)
-class SatelliteSource:
-    """A satellite or a group of satellites (`S1`, `S2`, `NovaSAR`) that the account may search."""
-
-    name: str
-    extra: Mapping[str, Any] = field(default=NOTHING, hash=False)
-    """Further fields of the service's answer, unchanged."""
 
 
 class SedasArchive:
@@ -164,6 +155,11 @@ class SedasArchive:
     def calls(self) -> Mapping[str, int]:
         """See `Archive`."""
         return self._api.calls
+
+    @property
+    def retrying(self) -> str:
+        """See `Archive`."""
+        return self._api.retrying
 
     @property
     def server_time(self) -> datetime | None:

@@ -93,6 +93,11 @@ class StacArchive:
         return self._http.calls
 
     @property
+    def retrying(self) -> str:
+        """See `Archive`."""
+        return self._http.retrying
+
+    @property
     def server_time(self) -> datetime | None:
         """The server's present time; None before its first answer."""
         return self._http.server_time

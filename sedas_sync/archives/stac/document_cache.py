@@ -12,10 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from sedas_sync.net.policy import setting
+from sedas_sync.archives.cache_folder import cache_folder
 
-FOLDER_VARIABLE = "SEDAS_SYNC_CACHE"
-"""The environment variable with the folder of the cache, or `off`."""
 _MOST = 64 << 20
 """Bytes of the largest file that is remembered."""
 _TABLE = """
@@ -122,10 +120,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def cache_of(url: str, environ: Mapping[str, str] = os.environ) -> DocumentCache:
-    """Return the cache of a catalogue, in `SEDAS_SYNC_CACHE` or else in the user's cache folder (XDG)."""
-    chosen = setting(environ, FOLDER_VARIABLE)
-    home = setting(environ, "XDG_CACHE_HOME") or (f"{environ['HOME']}/.cache" if environ.get("HOME") else None)
-    folder = chosen or (None if home is None else f"{home}/sedas-sync")
-    if folder is None or folder.lower() == "off":
-        return DocumentCache(None)
-    return DocumentCache(Path(folder) / "catalogues" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.sqlite")
+    """Return the cache of a catalogue, in the user's cache folder."""
+    folder = cache_folder(environ)
+    name = f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.sqlite"
+    return DocumentCache(None if folder is None else folder / "catalogues" / name)

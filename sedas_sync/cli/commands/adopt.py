@@ -51,7 +51,6 @@ def run(
             jobs=jobs,
             on_file=show,
             on_event=reporter,
-            on_found=reporter.found,
             lock_timeout=lock_timeout,
             take_over=take_over,
         )

@@ -51,6 +51,7 @@ class Options(TypedDict):
     executor: Literal["threads", "dask"]
     scheduler: str | None
     prune: bool
+    refresh: bool
     max_prune: str | None
     max_download: str | None
     yes: bool
@@ -84,6 +85,7 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             datasets=options["datasets"],
             locked=options["locked"],
             prune=options["prune"],
+            refresh=options["refresh"],
             take_over=options["take_over"],
         )
     with (
@@ -133,6 +135,8 @@ def _check_options(options: Options) -> None:
     narrowed = options["datasets"] or options["locked"] or options["dry_run"]
     if options["saved"] is not None and (narrowed or options["update_lock"] or options["prune"]):
         raise ManifestError("--plan cannot be combined with --dataset, --dry-run, --locked, --update-lock or --prune")
+    if options["refresh"] and (options["locked"] or options["saved"] is not None):
+        raise ManifestError("--refresh cannot be combined with --locked or --plan, which do not search")
     if options["update_lock"] and narrowed:
         raise ManifestError(
             "--update-lock cannot be combined with --dataset, --locked or --dry-run: it needs the whole manifest"
@@ -163,11 +167,11 @@ def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: R
     return mirror.plan(
         datasets=options["datasets"],
         on_event=reporter,
-        on_found=reporter.found,
         take_over=options["take_over"],
         locked=options["locked"],
         prune=options["prune"],
         relock=options["update_lock"],
+        refresh=options["refresh"],
     )
 
 

@@ -8,11 +8,15 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import end_with, print_document, print_exported
 from sedas_sync.errors import ManifestError
 from sedas_sync.output.documents.catalogue import ExportDocument
-from sedas_sync.output.export import Format
+from sedas_sync.output.export import Format, LinkKind
 
 
-def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None:
+def run(
+    manifest: str, *, how: Format, out: str | None, self_contained: bool, links: LinkKind | None, common: Globals
+) -> None:
     """Export the mirror's catalogue for other tools."""
+    if links is not None and not self_contained:
+        raise ManifestError("--links goes with --self-contained")
     to_stdout = out is None and how != "stac"
     if to_stdout and how == "geoparquet":
         raise ManifestError("--format geoparquet writes a file: name it with --out")
@@ -21,7 +25,9 @@ def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None
     # Progress bars would be mixed with the catalogue.
     common = replace(common, progress=False) if to_stdout and sys.stdout.isatty() else common
     with shown_mirror(manifest, common) as (mirror, reporter):
-        done = mirror.export(how, sys.stdout.buffer if to_stdout else out)
+        done = mirror.export(
+            how, sys.stdout.buffer if to_stdout else out, self_contained=self_contained, links=links or "hard"
+        )
         reporter.close()
         print_exported(done, common, to_stderr=to_stdout)
         if common.as_json:

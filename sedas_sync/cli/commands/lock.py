@@ -20,7 +20,7 @@ def run(manifest: str, *, check: bool, lock_timeout: float, common: Globals) -> 
     with shown_mirror(manifest, common) as (mirror, reporter):
         print_warnings(mirror.check_old_lock(write=not check), common)
         with nullcontext() if check else mirror.locked_if_there(timeout=lock_timeout):
-            plan = mirror.plan(on_event=reporter, on_found=reporter.found)
+            plan = mirror.plan(on_event=reporter, refresh=True)
             reporter.close()
             print_warnings(plan.warnings, common)
             if plan.failures or not plan.search_complete:

@@ -32,6 +32,7 @@ def run(
     everything: bool = False,
     sizes: bool = False,
     prune: bool = False,
+    refresh: bool = False,
     record: str | None = None,
     replay: str | None = None,
     out: str | None = None,
@@ -42,6 +43,8 @@ def run(
     """Plan, show the plan, and end with the exit code. `apply --dry-run` does this too."""
     if replay is not None and (record is not None or sizes):
         raise ManifestError("--replay cannot be combined with --record or --sizes: it queries no archive")
+    if refresh and locked:
+        raise ManifestError("--refresh cannot be combined with --locked, which does not search")
     if out is not None:
         _check_folder(Path(out))
     with shown_mirror(manifest, common, record=record, replay=replay) as (mirror, reporter):
@@ -51,10 +54,11 @@ def run(
             datasets=datasets,
             sizes=sizes,
             on_event=reporter,
-            on_found=reporter.found,
             take_over=take_over,
             locked=locked,
             prune=prune,
+            # A record has all answers, and a replay none of the mirror.
+            refresh=refresh or record is not None or replay is not None,
         )
         reporter.close()
         if large := too_large(plan, mirror.manifest.transfer.max_download):
@@ -62,7 +66,7 @@ def run(
         print_warnings(plan.warnings, common)
         command = f"sedas-sync apply{as_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
         command += (" --locked" if locked else "") + (" --prune" if prune else "")
-        command += " --take-over" if take_over else ""
+        command += (" --refresh" if refresh else "") + (" --take-over" if take_over else "")
         order = tuple(mirror.manifest.datasets)
         if out is not None:
             mirror.save(plan, datasets=datasets).write(out)

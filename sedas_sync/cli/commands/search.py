@@ -29,7 +29,7 @@ def run(
         raise ManifestError(f"--json means --format json: it cannot be combined with --format {how}")
     how = how or ("json" if common.as_json else "table")
     with shown_mirror(manifest, common) as (mirror, reporter):
-        result = mirror.search(datasets=datasets, on_event=reporter, on_found=reporter.found)
+        result = mirror.search(datasets=datasets, on_event=reporter)
         reporter.close()
         print_warnings(result.warnings, common)
         wanted_by = {want.scene.id: want.datasets for want in result.wants.values()}

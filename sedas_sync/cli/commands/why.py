@@ -18,7 +18,7 @@ def run(scene_id: str, *, manifest: str, common: Globals) -> None:
     """Explain one scene, named by its id, a part of it or the path of its file."""
     scene_id = product_id(scene_id.rpartition("/")[2])
     with shown_mirror(manifest, common) as (mirror, reporter):
-        found = mirror.why(scene_id, on_found=reporter.found)
+        found = mirror.why(scene_id)
         reporter.close()
         print_warnings(found.warnings, common)
         if common.as_json:

@@ -1,13 +1,12 @@
 """Carry out plans of one mirror."""
 
-import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from sedas_sync.errors import SedasSyncError
+from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Event, Failure, Summary
 from sedas_sync.model.local import LocalScene
@@ -22,9 +21,9 @@ from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
 from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
-from sedas_sync.planning.lock import head_of
+from sedas_sync.planning.lock import hashes_of_rules
 from sedas_sync.state.history import begin_run, end_run
-from sedas_sync.state.index import NO_FACTS, DateRule, WritableIndex
+from sedas_sync.state.index import NO_FACTS, CompleteSearch, DateRule, WritableIndex
 
 
 def _nobody(_count: int, _held: int) -> None:
@@ -73,8 +72,14 @@ class PlanRunner:
         except SedasSyncError as error:
             # The error itself is what the user has to see.
             with suppress(SedasSyncError, OSError):
-                self._record(error, command, started)
+                if not isinstance(error, ManifestError) or self._is_owned():
+                    self._record(error, command, started)
             raise
+
+    def _is_owned(self) -> bool:
+        """Return whether the mirror belongs to a manifest. A mistake of the user leaves no trace in one that is new."""
+        with self._context.state.index(write=False) as (index, _):
+            return index.owner() is not None
 
     def _record(self, error: SedasSyncError, command: str, started: datetime) -> None:
         state, now = self._context.state, self._context.clock()
@@ -106,9 +111,10 @@ class PlanRunner:
             if plan.actions:
                 # A mistyped manifest that finds nothing does not take an empty folder.
                 context.state.own(index)
-            _remember_wanted(index, plan, context.manifest.datasets)
+            rules = hashes_of_rules(context.manifest)
+            _remember_wanted(index, plan, context.manifest.datasets, rules)
             if plan.search_complete and not plan.datasets:
-                same = _remember_rules(index, context.manifest, index.date_rules(), context.clock())
+                same = _remember_rules(index, context.manifest, plan, rules, context.clock())
                 if not plan.locked:
                     record_search(index, plan, same, context.clock())
             try:
@@ -164,11 +170,18 @@ class PlanRunner:
             self._run = None
 
 
-def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
-    """Write the scenes that each dataset wants to the index, for `status`."""
+def _remember_wanted(
+    index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset], rules: Mapping[str, str]
+) -> None:
+    """Write the scenes that each dataset wants to the index, for `status` and `recheck`."""
     names = plan.datasets or tuple(datasets)
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
+    searches = {name: CompleteSearch(rules[name], asked) for name, asked in plan.searched.items()}
     for action in plan.actions:
+        if action.kind is ActionKind.SKIP:
+            # It is listed and not among the wanted scenes, so that they are not the whole search.
+            for name in action.datasets:
+                searches.pop(name, None)
         # A file that is kept although the catalogue no longer lists its scene has no desired scene.
         for name in action.datasets if action.want is not None and action.kind is not ActionKind.SKIP else ():
             if name in wanted:
@@ -177,11 +190,15 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
     unfinished = {failure.id for failure in plan.failures} & set(names)
     before = index.wanted() if unfinished else {}
     for name in unfinished:
+        searches.pop(name, None)
         wanted[name] = list(dict.fromkeys((*wanted[name], *before.get(name, ()))))
         if not wanted[name] and name not in before:
             # It is not known what the dataset wants, which is different from no scenes.
             del wanted[name]
-    index.put_wanted(wanted, only=not plan.datasets)
+    index.put_wanted(wanted, searches, only=not plan.datasets)
+    asked = {name for name in searches.keys() - plan.not_asked.keys() if datasets[name].recheck is not None}
+    kept = (a for a in plan.actions if asked.intersection(a.datasets) and a.kind is ActionKind.KEEP)
+    index.put_facts({action.id: metadata_of(action.want.scene) for action in kept if action.want is not None})
     if not plan.datasets:
         index.put_locked(locked=plan.locked)
     known = index.wanted()
@@ -196,24 +213,23 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
 
 
 def _remember_rules(
-    index: WritableIndex, manifest: Manifest, before: Mapping[str, DateRule], now: datetime
+    index: WritableIndex, manifest: Manifest, plan: Plan, hashes: Mapping[str, str], now: datetime
 ) -> Mapping[str, DateRule]:
     """Write the rules of the datasets to the index; return those of the last apply that are still the same.
 
     Args:
         index: open for writing.
         manifest: has the datasets.
-        before: the rules of the last apply.
+        plan: the plan that is carried out.
+        hashes: of the rules of each dataset.
         now: the time of the run.
     """
-    head = head_of(manifest, None)
-    rules = {}
+    before, rules = index.date_rules(), {}
     for name, dataset in manifest.datasets.items():
         if dataset.start is not None:
             start, old = dataset.start.text, before.get(name)
-            text = f"{head.datasets[name]} {[head.aois[aoi] for aoi in dataset.aoi]}"
             since = old.since if old is not None and old.start == start else now
-            rules[name] = DateRule(start, hashlib.sha256(text.encode()).hexdigest(), since=since, last=now)
+            rules[name] = DateRule(start, hashes[name], since=since, last=plan.searched.get(name, now))
     index.put_date_rules(rules)
     return {name: old for name, old in before.items() if name in rules and rules[name].rules == old.rules}
 

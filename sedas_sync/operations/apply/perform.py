@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypedDict
 from msgspec import Meta, convert
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, locate_file
+from sedas_sync.archives.protocol import Archive, locate_file, orders_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
@@ -238,7 +238,7 @@ class Performer:
             IndexUnwritableError: there is no room to write the order, so it was not placed.
             ArchiveError: the archive refused it.
         """
-        orders = self._archives[task.archive].orders
+        orders = orders_of(self._archives[task.archive])
         if orders is None:
             raise RuntimeError(f"the archive {task.archive} takes no orders")
         slot = self._slots[task.archive]
@@ -255,7 +255,7 @@ class Performer:
         Raises:
             ArchiveError: the archive does not answer.
         """
-        orders = self._archives[request.archive].orders
+        orders = orders_of(self._archives[request.archive])
         return () if orders is None else tuple(orders.poll(request.orders))
 
     def _renew(self, request: do.RenewLink) -> Download | Order | Scene:
@@ -270,8 +270,9 @@ class Performer:
         """
         task = request.task
         archive = self._archives[task.archive]
-        if request.from_order and task.order is not None and archive.orders is not None:
-            return next(iter(archive.orders.poll([task.order])))
+        orders = orders_of(archive) if request.from_order else None
+        if orders is not None and task.order is not None:
+            return next(iter(orders.poll([task.order])))
         if request.look_up:
             reasons: list[str] = []
             found = tuple(archive.look_up([task.scene.id], warn=reasons.append))

@@ -14,7 +14,7 @@ from time import monotonic
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, is_stopped
+from sedas_sync.archives.protocol import Archive, is_stopped, orders_of
 from sedas_sync.errors import AuthenticationError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
@@ -75,7 +75,7 @@ class Run:
         for action in plan.actions:
             self._actions[action.kind].append(action)
         self._orders = OrderQueues(
-            ((key, archive.orders is not None) for key, archive in archives.items()),
+            ((key, orders_of(archive) is not None) for key, archive in archives.items()),
             max_orders=context.manifest.transfer.max_orders,
             wait=options.get("wait", True),
         )

@@ -79,6 +79,8 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     """All archives by name, if the manifest has several."""
     search_complete: bool
     """Whether every search found all there is."""
+    not_asked: dict[str, float] | UnsetType = UNSET
+    """Datasets for which the archives were not asked because of `recheck`, with the seconds since they were."""
     summary: ActionCounts
     """Number of scenes with each action."""
     actions: list[ActionEntry]
@@ -94,6 +96,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
             plan,
             archives=plan.archives or UNSET,
             failures=plan.failed,
+            not_asked=plan.not_asked or UNSET,
             summary=ActionCounts(
                 **{kind.value: count for kind, count in plan.counts.items()},
                 bytes=plan.bytes,

@@ -7,6 +7,8 @@ from sedas_sync.model.events import Failure
 
 Format = Literal["geojson", "csv", "stac", "geoparquet", "urls", "sha256sums"]
 """Formats of a catalogue."""
+LinkKind = Literal["hard", "symbolic"]
+"""How a self-contained catalogue has the scenes' files: as hard links, or as relative symbolic links to the mirror."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

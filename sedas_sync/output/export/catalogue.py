@@ -11,24 +11,36 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files import safe_tree
 from sedas_sync.files.atomic import umask
+from sedas_sync.output.export import LinkKind
 
 MARK = "sedas_sync:content"
 """The field of the root with a digest of what the catalogue was made from. It also marks our own catalogues."""
+LINKS = "sedas_sync:links"
+"""The field of the root of a self-contained catalogue: the kind of its links to the scenes' files."""
+QUICKLOOKS = "sedas_sync:quicklooks"
+"""The field of the root with the number of quick-looks that are beside their items."""
 ROOT = "catalog.json"
 COLLECTION = "collection.json"
 ITEMS = "items"
+FILES = "files"
+"""The folder of a self-contained catalogue that has the scenes' files, with the paths that they have in the mirror."""
 
+_PICTURES = (".jpg", ".png")
+"""Endings of quick-looks, which are beside their items."""
 _BESIDE = ".sedas-sync-stac"
 _AT_FDCWD = -100
 _EXCHANGE = 2
 _SHOWN = 3
+_NO_HARD_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
 _CANNOT_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
 
 
@@ -38,9 +50,51 @@ def content_of(folder: Path) -> str | None:
     return content if isinstance(content, str) else None
 
 
+def links_of(folder: Path) -> LinkKind | None:
+    """Return the kind of the links of a self-contained catalogue; None if it is not one."""
+    links = (_document(folder / ROOT) or {}).get(LINKS)
+    return links if links in ("hard", "symbolic") else None
+
+
+def link_files(folder: Path, place: Path, root: str, paths: Iterable[str], links: LinkKind) -> None:
+    """Put the scenes' files into a self-contained catalogue.
+
+    Args:
+        folder: the catalogue while it is written.
+        place: the folder that it will be in.
+        root: the mirror.
+        paths: the files, relative to the mirror.
+        links: their kind.
+
+    Raises:
+        SedasSyncError: the file system has no such links, or the mirror is on another one.
+    """
+    for path in paths:
+        target = folder / FILES / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if links == "symbolic":
+            target.symlink_to(os.path.relpath(f"{root}/{path}", (place / FILES / path).parent))
+            continue
+        try:
+            with safe_tree.parent(root, path) as (here, name):
+                os.link(name, target, src_dir_fd=here, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            raise SedasSyncError(
+                f"{place}: {path} cannot be a hard link here ({error.strerror}): the mirror may be on another file "
+                "system; use --links symbolic"
+            ) from error
+
+
 def is_whole(folder: Path) -> bool:
     """Return whether every file that the catalogue links to exists."""
-    return all(file.exists() for file in _files(folder))
+    quicklooks = 0
+    for file in _files(folder):
+        quicklooks += file.suffix in _PICTURES and file.parent.name == ITEMS
+        if not file.exists():
+            return False
+    return quicklooks == (_document(folder / ROOT) or {}).get(QUICKLOOKS)
 
 
 def check_place(folder: Path, mirror: Path) -> None:
@@ -146,27 +200,46 @@ def _remove_leftovers(parent: Path, prefix: str) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove the files of a catalogue, and folders that are empty then. Anything else stays."""
-    for place in (*_subfolders(folder), folder):
-        for file in (*place.glob(f"{ITEMS}/*.json"), place / COLLECTION, place / ROOT):
-            file.unlink(missing_ok=True)
-        for empty in (place / ITEMS, place):
-            with suppress(OSError):
-                empty.rmdir()
+    for file in [*_files(folder)][::-1] if (folder / ROOT).exists() else [*_unfinished(folder)]:
+        file.unlink(missing_ok=True)
+    for place, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            Path(place).rmdir()
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return [entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink()]
-    except FileNotFoundError:
-        return []
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """Yield the files of a catalogue whose root was not written yet, by their names; links, by what they are."""
+    for file in _everything(folder):
+        parts = file.relative_to(folder).parts
+        if parts[0] == FILES:
+            if file.is_symlink() or file.lstat().st_nlink > 1:
+                yield file
+        elif parts[1:] == (COLLECTION,) or (parts[1:-1] == (ITEMS,) and file.suffix in (".json", *_PICTURES)):
+            yield file
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files of one of our catalogues, by its links."""
+    """Yield the files of one of our catalogues, by its links: the root first, and an item before its files."""
     yield folder / ROOT
+    self_contained = links_of(folder) is not None
     for child in _linked(folder / ROOT, "child"):
         yield child
-        yield from _linked(child, "item")
+        for item in _linked(child, "item"):
+            yield item
+            yield from filter(Path.exists, map(item.with_suffix, _PICTURES))
+            if self_contained:
+                yield from _placed(folder, item)
+
+
+def _placed(folder: Path, item: Path) -> Iterator[Path]:
+    """Yield the files of an item that are below the catalogue's folder of files."""
+    assets = (_document(item) or {}).get("assets")
+    for asset in assets.values() if isinstance(assets, dict) else ():
+        href = asset.get("href") if isinstance(asset, dict) else None
+        if isinstance(href, str):
+            file = Path(os.path.normpath(item.parent / unquote(href)))
+            if file.is_relative_to(folder / FILES):
+                yield file
 
 
 def _linked(document: Path, relation: str) -> Iterator[Path]:

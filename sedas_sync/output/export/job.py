@@ -22,7 +22,7 @@ from sedas_sync.model.scene import ArchiveKey, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import beside, check_output, matching_lock_or_warning
 from sedas_sync.operations.search import search_archives
-from sedas_sync.output.export import Exported, Format, catalogue
+from sedas_sync.output.export import Exported, Format, LinkKind, catalogue
 from sedas_sync.output.export.inventory import Inventory, take_inventory
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
 from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson
@@ -30,7 +30,7 @@ from sedas_sync.planning.select import paths_of
 
 _BEST = 3
 """The score of a link that cannot be better."""
-_CATALOGUE_FORMAT = 2
+_CATALOGUE_FORMAT = 3
 """Increase it when the same scenes give another catalogue than before."""
 
 
@@ -40,6 +40,8 @@ def export(
     out: str | os.PathLike[str] | IO[bytes] | None = None,
     *,
     unless_fresh: bool = False,
+    self_contained: bool = False,
+    links: LinkKind = "hard",
 ) -> Exported:
     """Export the index of the mirror for other tools; works while another process works in the mirror.
 
@@ -50,13 +52,17 @@ def export(
             because links expire; before the first apply it takes the scenes of the lock file, or searches.
         out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
             STAC, `stac` next to the manifest if None.
-        unless_fresh: leave a STAC catalogue as it is if it is up to date.
+        unless_fresh: leave a STAC catalogue as it is if it is up to date. A self-contained one stays self-contained.
+        self_contained: the STAC catalogue has the scenes' files below its own folder.
+        links: how it has them.
 
     Raises:
         ManifestError: the mirror belongs to another manifest, `out` cannot be written or must not be replaced, or the
             extra `stac` is not installed.
         SedasSyncError: the index is damaged.
     """
+    if self_contained and how != "stac":
+        raise ManifestError(f"a self-contained catalogue is --format stac, not {how}")
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index)
         inventory = take_inventory(context.state.root, index, context.manifest.datasets)
@@ -66,7 +72,9 @@ def export(
         inventory = replace(inventory, wanted=_wanted_before_the_first_apply(context))
     job = ExportJob(context, inventory)
     if how == "stac":
-        return job.to_catalogue(catalogue_folder(context, out), unless_fresh=unless_fresh)
+        folder = catalogue_folder(context, out)
+        kept = catalogue.links_of(folder) if unless_fresh else None
+        return job.to_catalogue(folder, unless_fresh=unless_fresh, links=links if self_contained else kept)
     if how == "geoparquet":
         if not isinstance(out, str | os.PathLike):
             raise ManifestError("--format geoparquet writes a file: name it with --out")
@@ -150,37 +158,53 @@ class ExportJob:
         from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
 
         stac.rustac()
-        groups = stac.groups_of(self.inventory.entries(), self._boxes())
+        groups = stac.groups_of(self.inventory.entries(), self._boxes(), self._areas())
         to_mirror = Path(os.path.relpath(self.context.state.root, os.path.realpath(out.parent))).as_posix()
         with writing_whole(out) as file, tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "items.parquet"
             left_out = stac.write_geoparquet(
-                made, groups, to_mirror=f"./{to_mirror}", on_step=self.context.state.on_step
+                made,
+                groups,
+                root=str(self.context.state.root),
+                to_mirror=f"./{to_mirror}",
+                on_step=self.context.state.on_step,
             )
             with made.open("rb") as content:
                 shutil.copyfileobj(content, file)
         return self._exported("geoparquet", str(out), [*self.inventory.absent, *left_out])
 
-    def to_catalogue(self, out: Path, *, unless_fresh: bool) -> Exported:
+    def to_catalogue(self, out: Path, *, unless_fresh: bool, links: LinkKind | None) -> Exported:
         """Write a STAC catalogue. It replaces an old one.
 
         Args:
             out: its folder.
             unless_fresh: do nothing if the old one was made from the same scenes.
+            links: put the scenes' files below it, as links of this kind; None to refer to the mirror.
         """
         place = Path(os.path.realpath(out))
-        to_mirror = Path(os.path.relpath(self.context.state.root, place)).as_posix()
-        content = self._content(to_mirror)
+        root = os.path.realpath(self.context.state.root)
+        to_mirror = Path(os.path.relpath(root, place)).as_posix() if links is None else catalogue.FILES
+        marks = {catalogue.MARK: self._content(to_mirror, links)}
         left_out = list(self.inventory.absent)
-        if unless_fresh and catalogue.content_of(place) == content and catalogue.is_whole(place):
+        if unless_fresh and catalogue.content_of(place) == marks[catalogue.MARK] and catalogue.is_whole(place):
             return self._exported("stac", str(out), left_out, written=False)
         from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
 
-        groups = stac.groups_of(self.inventory.entries(), self._boxes())
+        groups = stac.groups_of(self.inventory.entries(), self._boxes(), self._areas())
         name = Path(self.context.manifest.source).stem
         with catalogue.written_beside(place) as beside:
+            if links is not None:
+                marks[catalogue.LINKS] = links
+                paths = (file.path for group in groups for entry in group.entries for file in entry.held.files)
+                catalogue.link_files(beside, place, root, paths, links)
             left_out += stac.write(
-                beside, groups, name=name, to_mirror=to_mirror, content=content, on_step=self.context.state.on_step
+                beside,
+                groups,
+                name=name,
+                root=root,
+                to_mirror=to_mirror,
+                marks=marks,
+                on_step=self.context.state.on_step,
             )
         return self._exported("stac", str(out), left_out)
 
@@ -196,9 +220,14 @@ class ExportJob:
             for name, dataset in self.context.manifest.datasets.items()
         }
 
-    def _content(self, to_mirror: str) -> str:
+    def _areas(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of each dataset's areas."""
+        return {name: tuple(dataset.aoi) for name, dataset in self.context.manifest.datasets.items()}
+
+    def _content(self, to_mirror: str, links: LinkKind | None) -> str:
         """Return a digest of everything that a catalogue is made from."""
-        head = [_CATALOGUE_FORMAT, Path(self.context.manifest.source).stem, to_mirror, list(self._boxes().items())]
+        made_from = [self._boxes(), self._areas(), links]
+        head = [_CATALOGUE_FORMAT, Path(self.context.manifest.source).stem, to_mirror, made_from]
         digest = hashlib.sha256(json.dumps(head).encode())
         for entry in self.inventory.entries():
             held = entry.held

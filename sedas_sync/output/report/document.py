@@ -28,7 +28,7 @@ from sedas_sync.planning.product_name import parse_name, relative_orbit_of, tile
 
 _AT_ONCE = 2000
 """Footprints that are decoded at once."""
-_SHOWN_ELSEWHERE = frozenset({"name", "archive", "aoi", "start", "end", "products"})
+_SHOWN_ELSEWHERE = frozenset({"name", "archive", "aoi", "start", "end", "products", "recheck"})
 
 
 class State(StrEnum):

@@ -1,0 +1,101 @@
+"""Datasets that need no search now: what the last one returned is on disk, and nothing has a reason to change.
+
+The archives are not asked again for a dataset if all of this is true:
+
+1. The manifest has `recheck` for it, and its interval ended more than 60 days ago.
+2. Less than `recheck` ago, a complete search was made with the same rules, areas and archives.
+3. Each scene that it returned is on disk, with the size and the time of the index.
+4. The index has the metadata of these scenes, and by them exactly these scenes match. `search_archives` checks this.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from sedas_sync.archives.search import DatasetSearch
+from sedas_sync.files import tree_listing
+from sedas_sync.manifest import Manifest
+from sedas_sync.model.files import form_differs
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.portable import LINK_LEFT_OUT
+from sedas_sync.model.scene import Scene, SceneId
+from sedas_sync.operations.context import MirrorContext
+from sedas_sync.planning.lock import hashes_of_rules
+
+_SETTLED_AFTER = timedelta(days=60)
+"""Most scenes that come late or are processed again have come by then."""
+
+
+def settled_searches(context: MirrorContext, manifest: Manifest, now: datetime) -> dict[str, DatasetSearch]:
+    """Return the datasets for which the archives need not be asked, with the scenes of the last search.
+
+    Args:
+        context: the mirror.
+        manifest: has the datasets in question.
+        now: the time that relative dates count from.
+    """
+    rules = hashes_of_rules(manifest)
+    due: dict[str, DatasetSearch] = {}
+    with context.state.index(write=False) as (index, _):
+        searches = index.complete_searches()
+        for name, dataset in manifest.datasets.items():
+            last = searches.get(name)
+            if last is None or dataset.recheck is None or last.rules != rules[name]:
+                continue
+            ended = now - dataset.interval(now)[1]
+            if ended > _SETTLED_AFTER and timedelta(0) <= now - last.at < timedelta(seconds=dataset.recheck):
+                due[name] = DatasetSearch(name, asked=last.at)
+        wanted = index.wanted() if due else {}
+        ids = {scene_id for name in due for scene_id in wanted[name]}
+        local = {scene.id: scene for scene in index.local_scenes() if scene.id in ids} if ids else {}
+    scenes = dict(_unchanged(str(context.state.root), local))
+    for name in list(due):
+        if scenes.keys() >= set(wanted[name]):
+            due[name].scenes = {scene_id: scenes[scene_id] for scene_id in wanted[name]}
+        else:
+            del due[name]
+    return due
+
+
+def _unchanged(root: str, local: Mapping[SceneId, LocalScene]) -> Iterator[tuple[SceneId, Scene]]:
+    """Yield the scenes whose files need not be read, and that are on disk as the catalogue described them."""
+    files = tree_listing.listing(root, [path for scene in local.values() for path in scene.paths]) if local else {}
+    for scene_id, held in local.items():
+        if all(tree_listing.untouched(files.get(file.path), file) for file in held.files):
+            scene = _described(held)
+            if scene is not None and form_differs(held, scene) is None:
+                yield scene_id, scene
+
+
+def _described(held: LocalScene) -> Scene | None:
+    """Return a scene on disk as the catalogue described it; None if the index lacks its metadata.
+
+    Sizes and checksums are those of the index, because another archive states others. Links are left out, so that they
+    are looked up if a file disappears now.
+    """
+    try:
+        scene = scene_from_metadata(held.facts)
+    except (TypeError, ValueError):
+        return None
+    here = {file.name: file for file in held.files}
+    files = tuple(
+        replace(one, url=LINK_LEFT_OUT, size=here[one.name].size, digest=here[one.name].digest)
+        for one in scene.assets
+        if one.name in here
+    )
+    if len(files) < len(scene.assets):
+        return None
+    return replace(scene, size=held.size, digest=held.digest, download_url=LINK_LEFT_OUT, offline=None, assets=files)
+
+
+def take_descriptions(settled: Iterable[DatasetSearch], searched: Iterable[DatasetSearch]) -> None:
+    """Describe scenes of settled datasets as searches of other datasets have just returned them."""
+    others = list(searched)
+    for offer in settled:
+        for other in others:
+            for scene_id in offer.scenes.keys() & other.scenes.keys():
+                offer.scenes[scene_id] = other.scenes[scene_id]
+                if scene_id in other.sources:
+                    offer.sources[scene_id] = other.sources[scene_id]

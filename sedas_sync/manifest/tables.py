@@ -140,6 +140,11 @@ class MirrorConfig(_Table):
         + ", ".join(f"`{name}`" for name in FIELDS)
         + "; `start` and `stop` take strftime, as in `{start:%Y/%m}`.",
     )
+    unpack: bool = Field(
+        default=False,
+        description="Whether a product that the archive sends as a zip is unpacked: the mirror then has its folder, "
+        "such as `<id>.SAFE`, and no zip.",
+    )
     keep_replaced: fields.Duration | None = Field(
         default=None,
         description="How long files that were in a scene's place stay in `.sedas-sync/replaced/`; for ever by default.",

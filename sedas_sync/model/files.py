@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from sedas_sync.model.file_kind import ending_of, folder_ending
+from sedas_sync.model.file_kind import ZIP, ending_of, folder_ending
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import NOTHING, ArchiveIdentity, DesiredScene, RemoteFile, Scene, SceneId
@@ -56,7 +56,13 @@ def below(place: str, name: str) -> str:
 
 
 def local_scene(
-    scene_id: SceneId, path: str, files: Iterable[LocalFile], *, archive: ArchiveIdentity, facts: str
+    scene_id: SceneId,
+    path: str,
+    files: Iterable[LocalFile],
+    *,
+    archive: ArchiveIdentity,
+    facts: str,
+    packed: PackedFile | None = None,
 ) -> LocalScene:
     """Return a scene that consists of these files.
 
@@ -66,9 +72,18 @@ def local_scene(
         files: all files of the scene; a single file without a name makes it a scene of one file.
         archive: the identity of the archive that it was downloaded from; empty if it was adopted.
         facts: as `sedas_sync.model.metadata` writes them.
+        packed: the zip of the scene, if the files are those of an unpacked product.
     """
     whole = LocalScene(
-        id=scene_id, path=path, size=0, mtime_ns=0, sha256="", level=ProofLevel.SIZE, archive=archive, facts=facts
+        id=scene_id,
+        path=path,
+        size=0,
+        mtime_ns=0,
+        sha256="",
+        level=ProofLevel.SIZE,
+        archive=archive,
+        facts=facts,
+        packed=packed,
     )
     return with_files(whole, files)
 
@@ -156,6 +171,11 @@ def meets_lock(held: LocalScene, want: DesiredScene) -> bool | None:
     if want.sha256 is not None and held.delivered.sha256 == want.sha256:
         return True
     return bool(required) and required == {file.name: file.sha256 for file in held.members}
+
+
+def is_packed_product(held: LocalScene) -> bool:
+    """Return whether a local scene is the zip of a product that is a folder. Its name shows no kind of file then."""
+    return not held.is_folder and not ending_of(held.id) and ending_of(held.path).lower() == ZIP
 
 
 def place_of(want: DesiredScene, held: LocalScene) -> str:

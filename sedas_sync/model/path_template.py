@@ -189,6 +189,17 @@ def safe_name(text: str) -> str:
     return _safe([(text[: ending.start()], False)], room - len(ending[0])) + ending[0]
 
 
+def is_file_name(name: str) -> bool:
+    """Return whether a name is possible for a file on every file system."""
+    return (
+        name[:1] not in {"", " "}
+        and name[-1] not in " ."
+        and len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME
+        and not any(c in _FORBIDDEN or not _is_visible(c) for c in name)
+        and not _RESERVED.match(name)
+    )
+
+
 # -------------------------------------------------------------------------------------- reading a template
 
 

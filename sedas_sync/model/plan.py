@@ -45,7 +45,7 @@ class ActionKind(StrEnum):
     REPLACE = "replace"
     """Download it again: it is damaged, or it has changed in the archive."""
     ADOPT = "adopt"
-    """Take an existing file into the index, or move its file to another path."""
+    """Take an existing file into the index, move its file to another path, or unpack its zip."""
     PRUNE = "prune"
     """Remove its file."""
     SKIP = "skip"

@@ -28,6 +28,8 @@ class ReasonCode(StrEnum):
     """An untracked file at its path is this scene."""
     OTHER_PATH = "other_path"
     """It is on disk at another path than the layout's."""
+    PACKED = "packed"
+    """It is on disk as a zip, and the manifest wants its folder."""
     LOCK_DIFFERS = "lock_differs"
     """Its checksum is not that of the lock file."""
     FORM_CHANGED = "form_changed"

@@ -64,6 +64,7 @@ class MirrorContext:
             identities={**(identities or {}), **self.archives.identities},
             several=len(self.manifest.archives) > 1,
             now=self.clock(),
+            unpack=self.manifest.mirror.unpack,
             ignored=frozenset(key for key, policy in filehash_of(self.manifest).items() if policy == "ignore"),
         )
 

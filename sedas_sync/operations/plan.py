@@ -4,7 +4,7 @@ Every plan is made in the same steps: `wants_from_…` finds the desired scenes,
 the index, and `make_plan` chooses the actions.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -59,6 +59,8 @@ class Disk:
     orders: Mapping[SceneId, Order]
     count: int
     """How many scenes the index has."""
+    unpacks: bool = False
+    """Whether the last apply unpacked zips."""
     warnings: tuple[str, ...] = ()
     """Problems of the index."""
 
@@ -245,8 +247,10 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         changed = restated(scenes, inspection.observed, comparison)
         reprove(str(context.state.root), inspection, changed, context.state.on_step)
-        orders, count = {order.id: order for order in index.orders()}, index.count()
-    return Disk(inspection=inspection, wants=scenes, orders=orders, count=count, warnings=tuple(warnings))
+        orders, count, unpacks = {order.id: order for order in index.orders()}, index.count(), index.unpacks
+    return Disk(
+        inspection=inspection, wants=scenes, orders=orders, count=count, unpacks=unpacks, warnings=tuple(warnings)
+    )
 
 
 def inspect(
@@ -303,6 +307,8 @@ def make_plan(
     if sizes:
         actions = _with_sizes(context, actions)
     said.extend(warn_of_replacements(actions, disk.count))
+    if disk.unpacks and not context.manifest.mirror.unpack:
+        said.extend(_staying_folders(actions))
     sizes_of_archives = {key: archive.SCENE_SIZE for key, archive in context.manifest.archives.items()}
     failures, found = wants.failures, wants.warnings
     complete = wants.complete
@@ -323,6 +329,13 @@ def make_plan(
         identities=comparison.identities,
         typical_sizes=typical_sizes(actions, sizes_of_archives),
     )
+
+
+def _staying_folders(actions: Iterable[Action]) -> Iterator[str]:
+    """Yield a warning if scenes stay the folders that they were unpacked to."""
+    kept = sum(action.held is not None and action.held.packed is not None for action in actions)
+    if kept:
+        yield f"{count(kept, 'scene')} on disk stay folders: `[mirror] unpack` is false now, and new scenes stay zips"
 
 
 def _of_other_form(

@@ -15,6 +15,7 @@ _TEXTS = {
     ReasonCode.FILES_DAMAGED: "damaged: a file of the scene is missing or changed since it was downloaded",
     ReasonCode.UNTRACKED: "an untracked file is this scene",
     ReasonCode.OTHER_PATH: "in the mirror at {here}, the layout now puts it at {there}",
+    ReasonCode.PACKED: "its zip is in the mirror and will be unpacked",
     ReasonCode.LOCK_DIFFERS: "differs from the lock file: its SHA-256 is {here}",
     ReasonCode.FORM_CHANGED: "{here} in the mirror, {there} in the archive",
     ReasonCode.FILES_MISSING: "{files} {are} missing",

@@ -10,6 +10,7 @@ a planned acquisition                                    any     skip
 intact, an untracked file or folder at the scene's path  any     adopt
 intact, but not what the lock file requires              yes     replace
 intact, but changed in the archive                       yes     replace
+intact and unchanged, a zip that has to be unpacked      any     adopt
 intact and unchanged, at another path                    any     adopt
 intact and unchanged, at its path                        any     keep
 damaged                                                  yes     replace
@@ -34,7 +35,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
-from sedas_sync.model.files import files_differ, form_differs, meets_lock, place_of
+from sedas_sync.model.files import files_differ, form_differs, is_packed_product, meets_lock, place_of
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
@@ -66,6 +67,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Keys of the archives whose checksums are not trusted."""
     now: datetime | None = None
     """The time that the pauses of failing orders are compared with; without it there are none."""
+    unpack: bool = False
+    """Whether the zip of a product is unpacked."""
     either_form: AbstractSet[SceneId] | None = None
     """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
 
@@ -159,6 +162,8 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
             return ActionKind.ADOPT, Reason(ReasonCode.UNTRACKED)
         if change := comparison.change(held, want):
             return ActionKind.REPLACE, change
+        if comparison.unpack and not want.scene.is_folder and is_packed_product(held):
+            return ActionKind.ADOPT, Reason(ReasonCode.PACKED)
         if held.path != (place := place_of(want, held)):
             return ActionKind.ADOPT, Reason(ReasonCode.OTHER_PATH, here=held.path, there=place)
         return ActionKind.KEEP, _UNCHANGED

@@ -187,6 +187,11 @@ class Index:
         """Whether the last apply of all datasets was a locked one, or there was none."""
         return self._meta("locked") != "no"
 
+    @property
+    def unpacks(self) -> bool:
+        """Whether the last apply unpacked zips."""
+        return self._meta("unpack") == "yes"
+
     def date_rules(self) -> dict[str, "DateRule"]:
         """Return the rules of each dataset as they were last applied, by the dataset's name."""
         return convert(json.loads(self._meta("dates") or "{}"), dict[str, DateRule])
@@ -408,6 +413,10 @@ class WritableIndex(Index):
     def put_locked(self, *, locked: bool) -> None:
         """Record whether all datasets were applied with the lock file."""
         self.execute("INSERT OR REPLACE INTO meta VALUES ('locked', ?)", "yes" if locked else "no")
+
+    def put_unpacks(self, *, unpack: bool) -> None:
+        """Record whether the manifest unpacks zips."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES ('unpack', ?)", "yes" if unpack else "no")
 
     def put_date_rules(self, rules: Mapping[str, "DateRule"]) -> None:
         """Record the rules of datasets; those of other datasets are forgotten."""

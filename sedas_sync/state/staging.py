@@ -52,6 +52,11 @@ def partial_path(scene: Scene) -> str:
     return f"{_PARTIAL}/{name}{mark}{SUFFIX if scene.is_folder else '.part'}"
 
 
+def folder_place(scene_id: SceneId) -> str:
+    """Return the folder in which the folder of a scene is made, relative to the mirror."""
+    return partial_path(Scene(id=scene_id, assets=(RemoteFile(),)))
+
+
 def partial_names(root: str) -> list[str]:
     """Return the names of the partial downloads, sorted; none if their folder cannot be read."""
     try:
@@ -179,13 +184,7 @@ class StagedScene:
     @property
     def in_the_way(self) -> bool:
         """Whether something else than the folder of the index is at the scene's path."""
-        there = safe_tree.stat(self._root, self.path)
-        return there is not None and not (self._ours_there and modes.S_ISDIR(there.st_mode))
-
-    @property
-    def _ours_there(self) -> bool:
-        """Whether the folder of the index is at the scene's path or below it."""
-        return self._held is not None and self._held.is_folder and _within(self._held.path, self.path) is not None
+        return is_in_the_way(self._root, self.path, self._held)
 
     def job(self, file: RemoteFile, download: Download, policy: Policy) -> FetchJob:
         """Return the download of one file."""
@@ -209,26 +208,8 @@ class StagedScene:
         self.transferred += result.received
 
     def commit(self) -> list[str]:
-        """Rename the folder into place; returns warnings about the folder that was replaced.
-
-        Unchanged files of the old folder are removed. Untracked files in it move to the new folder.
-
-        Raises:
-            TransferError: something is in the way, or a folder is a symbolic link.
-            OSError: the folders cannot be written.
-        """
-        new, old = f"{self._place}/new", f"{self._place}/old"
-        safe_tree.sync(self._root, f"{new}/-")
-        _write(self._root, f"{self._place}/{_COMMIT}", {"id": self.scene.id, "path": self.path})
-        if self._ours_there and safe_tree.stat(self._root, self.path) is not None:
-            safe_tree.move_folder(self._root, self.path, old)
-        try:
-            safe_tree.move_folder(self._root, new, self.path)
-        except FileExistsError as error:
-            raise TransferError(
-                f"{self.path}: another file appeared at the scene's path during the download"
-            ) from error
-        return _retire(self._root, self._place, self.path, self._held)
+        """Rename the folder into place; see `put_in_place`."""
+        return put_in_place(self._root, self._place, {"id": self.scene.id, "path": self.path}, self._held)
 
     def clean(self) -> None:
         """Remove the notes of a scene that has its row in the index."""
@@ -263,6 +244,53 @@ class StagedScene:
         _write(self._root, f"{self._place}/{_short(remote.name)}.done", values)
 
 
+def is_in_the_way(root: str, path: str, held: LocalScene | None) -> bool:
+    """Return whether something else than the folder of the index is at the path of a folder."""
+    there = safe_tree.stat(root, path)
+    return there is not None and not (_is_ours(path, held) and modes.S_ISDIR(there.st_mode))
+
+
+def _is_ours(path: str, held: LocalScene | None) -> bool:
+    """Return whether the folder of the index is at this path or below it."""
+    return held is not None and held.is_folder and _within(held.path, path) is not None
+
+
+def put_in_place(root: str, place: str, note: Mapping[str, Any], held: LocalScene | None) -> list[str]:
+    """Rename the folder `new` to the path of its scene; returns warnings about the folder that was replaced.
+
+    Unchanged files of the old folder are removed. Untracked files in it move to the new folder.
+
+    Args:
+        root: the mirror's folder.
+        place: the folder of the scene below `partial/`.
+        note: what `commit.json` will contain: `id` and `path` of the scene, and what else a later run needs.
+        held: the scene in the index.
+
+    Raises:
+        TransferError: something is in the way, or a folder is a symbolic link.
+        OSError: the folders cannot be written.
+    """
+    new, old, path = f"{place}/new", f"{place}/old", str(note["path"])
+    safe_tree.sync(root, f"{new}/-")
+    _write(root, f"{place}/{_COMMIT}", note)
+    if _is_ours(path, held) and safe_tree.stat(root, path) is not None:
+        safe_tree.move_folder(root, path, old)
+    try:
+        safe_tree.move_folder(root, new, path)
+    except FileExistsError as error:
+        raise TransferError(f"{path}: another file appeared at the scene's path during the download") from error
+    return _retire(root, place, path, held)
+
+
+def note_of(root: str, place: str) -> dict[str, Any]:
+    """Return what `put_in_place` wrote into the folder of a scene; empty if there is no such note."""
+    try:
+        note = _read(root, f"{place}/{_COMMIT}")
+        return note if isinstance(note, dict) and isinstance(note["id"], str) and isinstance(note["path"], str) else {}
+    except (OSError, TransferError, ValueError, KeyError):
+        return {}
+
+
 # -- of scenes that no longer match --------------------------------------------------------------------------------
 
 
@@ -273,7 +301,8 @@ def unwanted_downloads(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, .
     """
     names = set(partial_names(root))
     if names:
-        names.difference_update(partial_path(scene).rpartition("/")[2] for scene in wanted)
+        for scene in wanted:
+            names -= {partial_path(scene).rpartition("/")[2], folder_place(scene.id).rpartition("/")[2]}
     found = tuple(
         f"{_PARTIAL}/{name}"
         for name in sorted(names)
@@ -316,15 +345,14 @@ def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None])
     old = f"{place}/old"
     if safe_tree.stat(root, old) is None:
         return []
-    try:
-        values = _read(root, f"{place}/{_COMMIT}")
-        scene_id, path = str(values["id"]), str(values["path"])
-    except (OSError, TransferError, ValueError, TypeError, KeyError):
+    note = note_of(root, place)
+    if not note:
         return [f"{old}: is kept, because its scene is unknown; move its files where they belong"]
+    path = note["path"]
     if safe_tree.stat(root, path) is None:
         safe_tree.move_folder(root, old, path)
         return []
-    return _retire(root, place, path, held(scene_id))
+    return _retire(root, place, path, held(note["id"]))
 
 
 def _retire(root: str, place: str, path: str, held: LocalScene | None) -> list[str]:
@@ -352,7 +380,7 @@ def _within(inner: str, path: str) -> str | None:
     return f"{inner}/".removeprefix(f"{path}/") if f"{inner}/".startswith(f"{path}/") else None
 
 
-def _write(root: str, path: str, values: dict[str, Any]) -> None:
+def _write(root: str, path: str, values: Mapping[str, Any]) -> None:
     with safe_tree.parent(root, path, create=True) as (here, name):
         file = safe_tree.create(here, name)
     with os.fdopen(file, "w", encoding="ascii") as out:

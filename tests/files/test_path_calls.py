@@ -45,6 +45,7 @@ ELSEWHERE = {
     "files/atomic.py": (None, "writes the lock file, reports and exports, where the user wants them"),
     "operations/lock_file.py": (None, "reads the lock beside the manifest"),
     "output/report": ({".read_bytes", ".read_text"}, "reads the manifest and the page's own assets"),
+    "files/unzip.py": ({".open"}, "opens entries of a zip that is open"),
     "output/report/quicklooks.py": ({".open"}, "opens pictures in memory"),
     "output/product_files.py": ({".open"}, "opens entries of a zip that is open"),
     "operations/saved_plan.py": ({".read_text"}, "reads a plan that the user names"),

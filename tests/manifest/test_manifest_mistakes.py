@@ -42,7 +42,7 @@ WRONG = [
     (DATASET + 'name = "x"', f"dataset.d.name: unknown key; {KNOWN}"),
     (DATASET + '"a b" = 1\n', f'dataset.d."a b": unknown key; {KNOWN}'),
     (DATASET + '[archive]\nURL = "x"', "archive.URL: unknown key; did you mean url?"),
-    (DATASET + '[mirror]\nfolder = "x"', "mirror.folder: unknown key; known here: path, layout, keep_replaced"),
+    (DATASET + '[mirror]\nfolder = "x"', "mirror.folder: unknown key; known here: path, layout, unpack, keep_replaced"),
     (DATASET + "[transfer]\njob = 1", "transfer.job: unknown key; did you mean jobs?"),
     (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nradius = 1", "aoi.x.radius: unknown key; did you mean radius_km?"),
     # the format's version

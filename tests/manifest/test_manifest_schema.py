@@ -34,6 +34,7 @@ url = "https://geobrowser.satapps.org/api/"
 trusted_hosts = ["*.satapps.org"]
 filehash = "warn"
 [mirror]
+unpack = true
 keep_replaced = "90d"
 path = "scenes"
 layout = "{satellite}/{start:%Y/%m}/{id}"

@@ -111,6 +111,7 @@ class PlanRunner:
             if plan.actions:
                 # A mistyped manifest that finds nothing does not take an empty folder.
                 context.state.own(index)
+            index.put_unpacks(unpack=context.manifest.mirror.unpack)
             rules = hashes_of_rules(context.manifest)
             _remember_wanted(index, plan, context.manifest.datasets, rules)
             if plan.search_complete and not plan.datasets:

@@ -38,7 +38,16 @@ from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state, state_of, states_of
-from sedas_sync.state.staging import StagedScene, downloaded, forget, left_over, partial_path, recover
+from sedas_sync.state.staging import (
+    StagedScene,
+    downloaded,
+    folder_place,
+    forget,
+    left_over,
+    partial_path,
+    recover,
+)
+from sedas_sync.state.unpacking import ZipUnpacking, finish
 from sedas_sync.transfer.job import FetchJob, Policy
 from sedas_sync.transfer.partial import partial_of
 
@@ -66,9 +75,10 @@ class MirrorFiles:
         self._archives = archives
         self._reports = reports
         self._staged: dict[SceneId, StagedScene] = {}
+        self._unpacking: dict[SceneId, ZipUnpacking] = {}
         self._unsaved: list[LocalScene] = []
         """Scenes in place that are not in the index yet."""
-        self._to_clean: list[StagedScene] = []
+        self._to_clean: list[StagedScene | ZipUnpacking] = []
 
     # -- downloads ---------------------------------------------------------------------------------------------------
 
@@ -158,11 +168,14 @@ class MirrorFiles:
         task, local = effect.task, effect.local
         action, want = task.action, task.action.want
         self._unsaved.append(local)
-        if action.kind is ActionKind.REPLACE and action.held is not None and action.held.path != local.path:
-            self._remove_replaced(action.held, local.path)
+        # The zip of a folder is removed later, by its `ZipUnpacking`.
+        old = action.held if local.packed is None or action.held is None or action.held.is_folder else None
+        if action.kind is ActionKind.REPLACE and old is not None and old.path != local.path:
+            self._remove_replaced(old, local.path)
         if task.order is not None or (want is not None and len(want.sources) > 1):
             self._index.drop_order(local.id)
-        if local.is_folder and (staged := self._staged.pop(local.id, None)) is not None:
+        staging = self._staged if local.packed is None else self._unpacking
+        if local.is_folder and (staged := staging.pop(local.id, None)) is not None:
             self._to_clean.append(staged)
 
     def save(self) -> None:
@@ -173,8 +186,31 @@ class MirrorFiles:
     def clean(self) -> None:
         """Remove the staging folders of scenes that the index has; call it after its commit."""
         for staged in self._to_clean:
-            staged.clean()
+            try:
+                staged.clean()
+            except (SedasSyncError, OSError) as error:
+                self._reports.warn(f"a zip that was unpacked cannot be removed: {sentence(error)}")
         self._to_clean.clear()
+
+    # -- zips --------------------------------------------------------------------------------------------------------
+
+    def unpacking(self, record: RecordScene) -> ZipUnpacking:
+        """Prepare to unpack the zip of a scene, after making the path of its folder free.
+
+        Raises:
+            OSError, TransferError: the zip cannot be unpacked, or something is at the path and cannot be moved.
+        """
+        action, zipped = record.task.action, record.local
+        before = self._index.local_scene(zipped.id)
+        if action.held is not None and action.held.packed is not None:
+            before = action.held
+        made = ZipUnpacking(self._root, zipped, action.path, before=before)
+        if self._index.has_path(made.path) and (before is None or before.path != made.path):
+            raise TransferError(f"{made.path}: another scene is at the path of this scene's folder")
+        if made.in_the_way:
+            self.make_way(made.path)
+        self._unpacking[zipped.id] = made
+        return made
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
@@ -184,6 +220,7 @@ class MirrorFiles:
             try:
                 for warning in recover(self._root, place, self._index.local_scene):
                     self._reports.warn(warning)
+                finish(self._root, place, self._index.local_scene)
             except (SedasSyncError, OSError) as error:
                 self._reports.warn(f"{place}: cannot be finished, and is kept: {sentence(error)}")
 
@@ -195,7 +232,9 @@ class MirrorFiles:
         except (OSError, TransferError):
             return
         for action in complete if found else ():
-            if action.want is not None and (path := partial_path(action.want.scene)) in found:
+            if action.want is None:
+                continue
+            for path in {partial_path(action.want.scene), folder_place(action.id)} & found:
                 forget(self._root, path)
 
     def forget_past(self, kept: Iterable[Action]) -> None:

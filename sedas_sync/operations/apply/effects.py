@@ -95,9 +95,9 @@ class OrderLinkRefused(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """An effect of another thread ended: `PlaceOrder`, `PollOrders`, `RenewLink`, `LookUp` or `Commit`."""
+    """An effect of another thread ended: `PlaceOrder`, `PollOrders`, `RenewLink`, `LookUp`, `Commit` or `Unpack`."""
 
-    effect: "PlaceOrder | PollOrders | RenewLink | LookUp | Commit"
+    effect: "PlaceOrder | PollOrders | RenewLink | LookUp | Commit | Unpack"
     result: "Order | tuple[Order, ...] | Download | Scene | RecordScene | None" = None
     """What its docstring says; None if there is an error."""
     error: BaseException | None = None
@@ -138,6 +138,13 @@ class FileKept(Struct, frozen=True):
     """A file of a scene is complete and recorded in the scene's folder."""
 
     task: Task
+
+
+class ZipReady(Struct, frozen=True):
+    """The zip of a scene is in place, and has to be unpacked."""
+
+    record: "RecordScene"
+    """The scene as its zip, and what to report once it is unpacked."""
 
 
 class TaskFailed(Struct, frozen=True):
@@ -188,6 +195,7 @@ MachineEvent = (
     | SceneOffline
     | SceneStaged
     | FileKept
+    | ZipReady
     | TaskFailed
     | PutBack
     | MovedAside
@@ -260,6 +268,12 @@ class Commit(Struct, frozen=True):
     """Rename the folder of a scene into place; the answer is what to record."""
 
     task: Task
+
+
+class Unpack(Struct, frozen=True):
+    """Unpack the zip of a scene; the answer is what to record."""
+
+    record: "RecordScene"
 
 
 class RecordScene(Struct, frozen=True):
@@ -336,6 +350,7 @@ Effect = (
     | Stage
     | KeepFile
     | Commit
+    | Unpack
     | RecordScene
     | RecordFetch
     | Fail

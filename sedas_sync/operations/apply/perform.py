@@ -15,7 +15,7 @@ from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError,
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.arguments import Jobs
-from sedas_sync.model.events import Fetched, Ordered, Retried, Summary
+from sedas_sync.model.events import Adopted, Fetched, Ordered, Retried, Summary
 from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
@@ -27,6 +27,7 @@ from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
+from sedas_sync.operations.apply.unpacks import AT_ONCE, is_unpacked
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm
 from sedas_sync.state.history import add_changes
@@ -34,7 +35,7 @@ from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
 
-_API_THREADS = PLACED_AT_ONCE + 3
+_API_THREADS = PLACED_AT_ONCE + 3 + AT_ONCE
 _NO_LOGIN, _NO_RIGHT, _GONE = 401, 403, 404
 _LOGIN_REFUSED = {
     _NO_LOGIN: "the server of the file does not accept this account's login",
@@ -102,6 +103,8 @@ class Performer:
         self._index = index
         self._reports = reports
         self._bytes_planned = plan.bytes or 0
+        self.unpack = context.manifest.mirror.unpack
+        """Whether zips of products are unpacked."""
         self.inbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
         """Takes what other threads report."""
         self.stop = threading.Event()
@@ -157,7 +160,9 @@ class Performer:
             case do.KeepFile():
                 return (self.disk.keep_file(effect),)
             case do.RecordFetch():
-                return (self.disk.record_of(effect),)
+                return (self._placed(self.disk.record_of(effect)),)
+            case do.Unpack(record):
+                return self._begin_unpacking(effect, record)
             case do.RecordScene():
                 self._record(effect)
             case do.Move(action):
@@ -225,7 +230,7 @@ class Performer:
         if error is not None and not isinstance(error, SedasSyncError | OSError):
             error = SedasSyncError(sentence(error))
         result = None if error is not None else future.result()
-        if isinstance(effect, do.PlaceOrder | do.PollOrders | do.RenewLink | do.LookUp | do.Commit):
+        if isinstance(effect, do.PlaceOrder | do.PollOrders | do.RenewLink | do.LookUp | do.Commit | do.Unpack):
             return (do.Answered(effect, result, error),)
         raise AssertionError(effect)
 
@@ -326,9 +331,37 @@ class Performer:
         future.add_done_callback(self.inbox.put)
         return ()
 
+    def _placed(self, record: do.RecordScene) -> do.RecordScene | do.ZipReady:
+        """Return what follows when a scene that is one file is in place."""
+        if not is_unpacked(record, unpack=self.unpack):
+            return record
+        held = record.task.action.held
+        if held is None or held.packed is None:
+            # Until it is unpacked the scene is its zip. The row of an older folder stays: it proves what is replaced.
+            self.disk.record(record)
+        return do.ZipReady(record)
+
+    def _begin_unpacking(self, effect: do.Unpack, record: do.RecordScene) -> tuple[do.MachineEvent, ...]:
+        try:
+            unpacking = self.disk.unpacking(record)
+        except (SedasSyncError, OSError) as error:
+            return (do.Answered(effect, error=error),)
+
+        def run() -> do.RecordScene:
+            local, warnings = unpacking.run(self.stop.is_set)
+            return replace(record, local=local, warnings=(*record.warnings, *warnings))
+
+        self._call(effect, run)
+        return ()
+
     def _record(self, effect: do.RecordScene) -> None:
         task, local = effect.task, effect.local
         self.disk.record(effect)
+        if task.action.kind is ActionKind.ADOPT:
+            for warning in effect.warnings:
+                self._reports.warn(warning, local.id)
+            self._reports.emit(Adopted(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
+            return
         if task.action.kind is ActionKind.REPLACE:
             kind = ChangeKind.CHANGED if task.action.replaces else ChangeKind.REPLACED
             add_changes(self._index, [Change(time=self._reports.now(), kind=kind, id=local.id)])

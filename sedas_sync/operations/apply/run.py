@@ -19,8 +19,10 @@ from sedas_sync.errors import AuthenticationError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
+from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.order import OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.scene import DesiredScene
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.assembly import SceneAssembler
@@ -30,6 +32,7 @@ from sedas_sync.operations.apply.orders import OrderQueues
 from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
 from sedas_sync.operations.apply.removals import remove_old, remove_unwanted
 from sedas_sync.operations.apply.reports import Reports
+from sedas_sync.operations.apply.unpacks import UnpackQueue, is_unpacked
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.prune import clock_doubt
 from sedas_sync.state.connection import INDEX
@@ -81,8 +84,13 @@ class Run:
         )
         self._assembler = SceneAssembler()
         self._downloads = DownloadQueue()
-        self._moves = FileMoves(self._actions[ActionKind.ADOPT])
-        self._machines = (self._orders, self._assembler, self._downloads, self._moves)
+        self._unpack = context.manifest.mirror.unpack
+        records = map(_record_on_disk, self._actions[ActionKind.ADOPT])
+        self._zips = [record for record in records if record and is_unpacked(record, unpack=self._unpack)]
+        unpacked = {record.local.id for record in self._zips}
+        self._adopted = [action for action in self._actions[ActionKind.ADOPT] if action.id not in unpacked]
+        self._moves, self._unpacks = FileMoves(self._adopted), UnpackQueue()
+        self._machines = (self._orders, self._assembler, self._downloads, self._moves, self._unpacks)
         self._reports = Reports(kept=len(self._actions[ActionKind.KEEP]), failures=plan.failures, now=context.clock)
         self._performer = Performer(
             plan, context, archives=archives, index=index, options=options, reports=self._reports
@@ -159,7 +167,7 @@ class Run:
             # Threads of this process always end; archives and workers may never answer.
             own = self._downloads.running and not self._fetcher.remote
             return bool(own or (self._performer.pending and monotonic() - self._stopping_since < _GRACE))
-        if self._downloads.ready or self._performer.pending or self._assembler.unfinished:
+        if self._downloads.ready or self._performer.pending or self._assembler.unfinished or self._unpacks.unfinished:
             return True
         return (
             self._orders.worth_waiting(self._now())
@@ -246,7 +254,9 @@ class Run:
         plan, root = self._plan, str(self._root)
         remove_stale_notes(root, f"{STATE}/partial")
         free = safe_tree.free_space(root)
-        needed = sum(action.size or 0 for action in plan.actions if action.kind in TRANSFERS)
+        sizes = [action.size or 0 for action in plan.actions if action.kind in TRANSFERS]
+        # For a while a zip and its folder exist side by side.
+        needed = sum(sizes) + (max(sizes, default=0) if self._unpack else 0)
         if needed > free:
             self._reports.warn(
                 f"{size(needed)} have to be downloaded and only {size(free)} are free in {root}: make room, or the run "
@@ -263,7 +273,8 @@ class Run:
             self._reports.emit(Skipped(time=self._reports.now(), id=action.id, reason=action.reason))
         self._disk.recover()
         self._handle(*self._moves.start())
-        self._disk.discard_partial((*self._actions[ActionKind.KEEP], *self._actions[ActionKind.ADOPT]))
+        self._disk.discard_partial((*self._actions[ActionKind.KEEP], *self._adopted))
+        self._handle(*map(do.ZipReady, self._zips))
         self._disk.forget_past(self._actions[ActionKind.KEEP])
         for kind in (ActionKind.RESUME, ActionKind.REPLACE, ActionKind.FETCH, ActionKind.ORDER, ActionKind.WAIT):
             self._handle(*(_first_event(action) for action in self._actions[kind] if action.want is not None))
@@ -273,7 +284,7 @@ class Run:
         assembled = {task.action.id for task in self._assembler.unfinished}
         others = [task for task in self._downloads.unfinished if task.file is None and task.action.id not in assembled]
         downloads = (*others, *self._assembler.unfinished)
-        for task in (*downloads, *self._orders.unfinished):
+        for task in (*downloads, *self._orders.unfinished, *self._unpacks.unfinished):
             if self._performer.abort_reason is not None:
                 self._handle(do.GiveUp(task.action.id, self._performer.abort_reason))
             else:
@@ -329,20 +340,32 @@ class Run:
         )
 
 
-def _first_event(action: Action) -> do.MachineEvent | do.Effect:
-    """Return the event with which the machines begin an action."""
-    want, order = action.want, action.order
-    if want is None:
-        raise AssertionError(action)
+def _task_of(action: Action, want: DesiredScene) -> do.Task:
     source, *others = want.sources
-    task = do.Task(
+    return do.Task(
         action=action,
         scene=source.scene,
         archive=source.archive,
         other_sources=tuple(others),
-        order=order,
-        placed=0 if order is None else order.attempts,
+        order=action.order,
+        placed=0 if action.order is None else action.order.attempts,
     )
+
+
+def _record_on_disk(action: Action) -> do.RecordScene | None:
+    """Return a scene that is on disk as what the index has to store; None if it is not known."""
+    if action.want is None or action.held is None:
+        return None
+    local = replace(action.held, facts=metadata_of(action.want.scene))
+    return do.RecordScene(_task_of(action, action.want), local, bytes=0, received=0)
+
+
+def _first_event(action: Action) -> do.MachineEvent | do.Effect:
+    """Return the event with which the machines begin an action."""
+    order = action.order
+    if action.want is None:
+        raise AssertionError(action)
+    task = _task_of(action, action.want)
     if action.kind is ActionKind.WAIT:
         # Without an order in the journal, only a later run can find the scene online.
         if order is None:

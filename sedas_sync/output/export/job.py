@@ -277,8 +277,11 @@ class Links:
         """
         ids = sorted({*self._held, *self._wanted})
         found = self._look_up(ids)
-        to_come = {scene_id: scene for scene_id, (_, scene) in found.items() if scene_id not in self._held}
-        paths = paths_of(self._manifest, to_come, self._wanted)
+        # The link of an unpacked scene is that of its zip.
+        files = {held.id for held in self._held.values() if held.packed is None}
+        to_come = {scene_id: scene for scene_id, (_, scene) in found.items() if scene_id not in files}
+        datasets = {scene_id: self._wanted.get(scene_id) or tuple(self._manifest.datasets) for scene_id in to_come}
+        paths = paths_of(self._manifest, to_come, datasets)
         for scene_id in ids:
             if scene_id in found:
                 yield from self._entry(*found[scene_id], paths)
@@ -290,11 +293,11 @@ class Links:
             yield self._none(scene.id, scene.offline or "in the long-term archive: it must be ordered")
             return
         held = self._held.get(scene.id)
+        place = paths[scene.id] if held is None or held.packed is not None else held.path
         known = {}
         if held is not None and self._came_from(key, held):
             # A file of one archive says nothing about the bytes behind another one's link.
-            known = {file.path: file.sha256 for file in held.files}
-        place = paths[scene.id] if held is None else held.path
+            known = {place: held.packed.sha256} if held.packed else {file.path: file.sha256 for file in held.files}
         lines = []
         needs_token = False
         for file in scene.files:

@@ -41,6 +41,8 @@ class FoundProducts:
     datasets: tuple[FoundScenes, ...]
     areas: tuple[Area, ...]
     """Datasets of the same footprints share one."""
+    folders: bool
+    """Whether most products are extracted folders, not zips."""
     warnings: tuple[str, ...]
 
 
@@ -51,6 +53,7 @@ class _Product:
     scene: Scene
     """As its name describes it."""
     footprint: Footprint | None
+    is_folder: bool
 
 
 def find_products(folder: str) -> FoundProducts:
@@ -80,7 +83,8 @@ def find_products(folder: str) -> FoundProducts:
         datasets.append(_dataset(name, aoi, product_type, track, [product.scene for product in products]))
     if not datasets:
         raise ManifestError(f"{folder}: has no zips or folders of Sentinel products with a footprint")
-    return FoundProducts(tuple(datasets), tuple(areas.values()), tuple(warnings))
+    forms = [product.is_folder for products in groups.values() for product in products]
+    return FoundProducts(tuple(datasets), tuple(areas.values()), sum(forms) * 2 > len(forms), tuple(warnings))
 
 
 def _dataset(name: str, aoi: str, product_type: str, track: int, scenes: Sequence[Scene]) -> FoundScenes:
@@ -125,12 +129,12 @@ def _products(folder: str) -> Iterator[_Product]:
     lists.pop("", None)
     for place, path in lists.items():
         if (scene := _scene(_base(place))) is not None:
-            yield _Product(scene, _outline(_listing(folder, path)))
+            yield _Product(scene, _outline(_listing(folder, path)), is_folder=True)
     for entry in entries:
         within = any(place in lists for place in above(entry.path))
         if not within and ending_of(entry.path) and (scene := _scene(_base(entry.path))) is not None:
             zipped = entry.path.lower().endswith(ZIP)
-            yield _Product(scene, _outline(_listing(folder, entry.path)) if zipped else None)
+            yield _Product(scene, _outline(_listing(folder, entry.path)) if zipped else None, is_folder=False)
 
 
 def _scene(name: str) -> Scene | None:

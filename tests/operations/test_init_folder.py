@@ -33,7 +33,7 @@ def test_what_a_folder_has_matches_its_manifest(workspace, sandbox, zips):
     ran = workspace.run("init", "work.toml", "--from-folder", "data/old", "--json")
     assert ran.code == 0, ran.err
     manifest = load_manifest(workspace.path / "work.toml")
-    assert manifest.mirror.path == "data/old"
+    assert (manifest.mirror.path, manifest.mirror.unpack) == ("data/old", len(zips) % 2 == 1)
     assert ran.json["aois"] == list(manifest.aois)
     assert len(manifest.aois) < len(manifest.datasets), "both types of one track have one area"
     optical = manifest.datasets["s2-l1c"]
@@ -46,7 +46,8 @@ def test_what_a_folder_has_matches_its_manifest(workspace, sandbox, zips):
     assert all(name.endswith(f"-orbit-{dataset.relative_orbit}") for name, dataset in radar.items())
     assert workspace.run("adopt", "work.toml").code == 0
     plan = workspace.run("plan", "work.toml", "--json").json["summary"]
-    assert plan["keep"] == len(zips), "everything there matches"
+    assert plan["keep"] + plan["adopt"] == len(zips), "everything there matches; zips are to be unpacked"
+    assert plan["adopt"] == len(zips) // 2
     assert sandbox.downloads == 0
 
 

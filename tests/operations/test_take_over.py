@@ -289,3 +289,27 @@ def test_scenes_that_match_no_dataset_are_adopted_as_folders_too(workspace, zips
     assert workspace.run("adopt", "--json").json["files"][0]["result"] == "unwanted"
     (file,) = workspace.run("adopt", "--all", "--json").json["files"]
     assert (file["result"], file["path"]) == ("adopted", f"optical/{S2}.SAFE")
+
+
+@pytest.mark.parametrize("unpack", [True, False])
+def test_folders_without_an_index_are_not_downloaded_again(workspace, sandbox, zips, unpack):
+    """As files without one: what is at a scene's path is checked, whatever the mirror's form is."""
+    workspace.write(
+        PERIOD.replace("2019-04-01", "2019-05-07").replace("2019-07-31", "2019-05-07").replace('"all"', '"optical"'),
+        mirror=f"unpack = {str(unpack).lower()}\n",
+    )
+    folder = unzip(zips[S2], workspace.mirror)
+    put(folder / "mine.txt", b"my notes")
+    before = tree(workspace.mirror)
+    ran = workspace.run("apply", "--json")
+    assert (ran.code, ran.summary["adopted"], ran.summary["fetched"]) == (0, 1, 0), ran.err
+    assert (tree(workspace.mirror), sandbox.downloads) == (before, 0)
+    assert workspace.run("plan", "--json").json["summary"]["keep"] == 1
+
+
+def test_of_a_zip_and_its_folder_the_form_of_the_mirror_is_taken(workspace, zips):
+    workspace.write(PERIOD, mirror="unpack = true\n")
+    put(workspace.mirror / f"{S2}.zip", zips[S2])
+    unzip(zips[S2], workspace.mirror)
+    results = {name: file["result"] for name, file in by_file(workspace.run("adopt", "--json")).items()}
+    assert results == {f"{S2}.zip": "held", f"{S2}.SAFE": "adopted"}

@@ -163,8 +163,12 @@ class Adopter:
     ) -> list[tuple[Candidate, Future[Verdict | None] | str]]:
         """Begin to check the candidates of a scene, unless it is on disk; then return its path for each."""
         want, on_disk = self._wants[scene_id], self._on_disk_at(scene_id)
-        # The one in its place comes first, then those with the shortest paths.
-        ordered = sorted(candidates, key=lambda one: (one.path != want.path, len(one.path), one.path))
+        unpack = self._context.manifest.mirror.unpack
+        # Of a zip and its folder the wanted form comes first; then the one in its place, and the shortest path.
+        ordered = sorted(
+            candidates,
+            key=lambda one: ((one.entry is None) != unpack, one.path != want.path, len(one.path), one.path),
+        )
         return [(one, on_disk or pool.submit(self._check, want, one)) for one in ordered]
 
     def _check(self, want: DesiredScene, candidate: Candidate) -> Verdict | None:

@@ -30,6 +30,10 @@ _INSET = 0.05
 """Degrees, about 5 km: areas are smaller by this, so that neighbours which only touch them do not match."""
 _TOLERANCE = 0.01
 """Degrees: corners of an area nearer than this to an edge are left out."""
+_GRID = 1e-4
+"""Degrees, about 10 m: the precision of an area."""
+_LONGEST = 90.0
+"""Degrees: longer edges of an area are divided."""
 _MOST_TILES = 60
 """Tiles that are written into a manifest; with more, the area alone counts."""
 
@@ -75,7 +79,7 @@ def find_products(folder: str) -> FoundProducts:
         outlines = [product.footprint for product in products if product.footprint is not None]
         if not outlines:
             left_out = f"{count(len(products), 'product')} of type {product_type}"
-            warnings.append(f"{folder}: {left_out} have no footprint to read, and were left out")
+            warnings.append(f"{folder}: {left_out} left out: no footprint can be read")
             continue
         name = re.sub(r"[^a-z0-9]+", "-", f"{group}-{product_type}{f'-orbit-{track}' if track else ''}".lower())
         area = _area(name, outlines)
@@ -114,10 +118,12 @@ def _area(name: str, outlines: Sequence[Footprint]) -> Area:
     hull = shapely.simplify(hull, _TOLERANCE)
     inner = hull.buffer(-_INSET, join_style="mitre")
     shape = hull if inner.is_empty or len(shapely.get_parts(inner)) < len(shapely.get_parts(hull)) else inner
+    # An edge over half of the globe could be read the other way around.
+    shape = shapely.segmentize(shapely.set_precision(shape, _GRID), _LONGEST)
     return Area(
         name=name,
         key="wkt",
-        value=shapely.to_wkt(shapely.set_precision(shape, 1e-4), rounding_precision=4),
+        value=shapely.to_wkt(shape, rounding_precision=4),
         comment="around the footprints of the products in the folder",
     )
 

@@ -24,7 +24,16 @@ from sedas_sync.cli.options import (
     since,
     take_globals,
     take_over,
+    write_epilog,
 )
+
+
+class _Command(click.Command):
+    """A command with examples at the end of its help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
+        """Write the examples."""
+        write_epilog(self.epilog, formatter)
 
 
 def _command(
@@ -45,7 +54,7 @@ def _command(
         run(common=take_globals(values), **values)
 
     lines = "".join(f"  {line}\n" for line in examples.strip().splitlines())
-    return click.Command(
+    return _Command(
         name,
         callback=call,
         params=[*parameters, *GLOBAL_OPTIONS],
@@ -154,7 +163,7 @@ sedas-sync adopt --from /mnt/disk --copy
         more="Downloads what is missing, places orders and waits for them. On a terminal it shows the plan and asks.",
         examples="""
 sedas-sync apply                       # of manifest.toml
-sedas-sync apply fields.toml --no-wait # place orders and collect them with a later run
+sedas-sync apply fields.toml --no-wait # collect orders with a later run
 sedas-sync apply --prune               # also remove what no longer matches
 sedas-sync apply --locked              # exactly the scenes of the lock file
 sedas-sync apply --exec 'gdalinfo /vsizip/{path}'
@@ -162,9 +171,10 @@ sedas-sync apply --exec 'gdalinfo /vsizip/{path}'
     ),
     _command(
         "changes",
-        "List what changed in the catalogue and in the mirror: late, reprocessed and withdrawn scenes, and more.",
+        "List what changed in the catalogue and in the mirror.",
         manifest,
         since,
+        more="Scenes that came late, were reprocessed, withdrawn or returned, and files that were removed or replaced.",
     ),
     _command(
         "completion",
@@ -202,7 +212,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
 sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
 sedas-sync export --format stac --self-contained --out /srv/stac   # with the scenes, to serve or move
 sedas-sync export --format geojson --out scenes.geojson
-sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB and GeoPandas
+sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB
 sedas-sync export --format urls        # links of what is missing, for aria2c
 sedas-sync export --format sha256sums | sha256sum --check
 """,
@@ -237,8 +247,8 @@ sedas-sync export --format sha256sums | sha256sum --check
         examples="""
 sedas-sync init                        # an example on the embedded archive
 sedas-sync init --archive cdse --from-folder /data/sentinel
-sedas-sync init --archive earth-search --aoi fields.geojson --start 2024-05-01
-sedas-sync init --archive cdse --bbox=-1.4,51.5,-1.2,51.6 --sensor sar --product-type SLC
+sedas-sync init --archive earth-search --aoi fields.geojson --start -30d
+sedas-sync init --archive cdse --bbox=-1.4,51.5,-1,52 --product-type SLC
 """,
     ),
     _command(

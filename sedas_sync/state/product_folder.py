@@ -72,6 +72,10 @@ def check_product(base: str, place: str, want: DesiredScene, checked: Callable[.
     files, own, level = [], {listed.name for listed in listing.files}, ProofLevel.DIGEST
     for listed in listing.files:
         result = checked(f"{place}/{listed.name}", size=listed.size, digest=listed.digest, filehash="enforce")
+        if listed.size not in (None, result.size):
+            raise NotAScene(f"{listed.name} has {result.size:,} bytes, and {listed.size:,} in {name}")
+        if result.checksum_differs:
+            raise NotAScene(f"{listed.name} has another checksum than {name} states")
         if result.problems:
             raise NotAScene(f"{listed.name}: {'; '.join(result.problems)}")
         reached = ProofLevel.STRUCTURE if listed.digest is None else result.level

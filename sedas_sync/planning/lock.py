@@ -145,9 +145,9 @@ def lock_scenes(
     several = len(head.archives) > 1
     scenes = {}
     for action in actions:
-        if action.want is None or action.kind is ActionKind.SKIP:
+        if action.wanted is None or action.kind is ActionKind.SKIP:
             continue
-        want, scene, local, pin = action.want, action.want.scene, held.get(action.id), old.get(action.id)
+        want, scene, local, pin = action.wanted, action.wanted.scene, held.get(action.id), old.get(action.id)
         size, sha256 = _size(want), None
         if local is not None and local.delivered.sha256 is not None:
             size, sha256 = local.delivered.size, local.delivered.sha256

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from bucket_server import ACCOUNT, NO_ACCOUNT, BucketServer, client, error
+from bucket_server import ACCOUNT, KEY, NO_ACCOUNT, BucketServer, client, error
 from proxyserver import Proxy, certify
 from recorded import small_bytes
 from replay_server import ReplayServer
@@ -384,3 +384,16 @@ def test_mistakes_of_the_table(workspace, stac, table, problem):
     ran = workspace.run("validate")
     assert ran.code == 2
     assert problem in ran.err
+
+
+def test_elevation_models_of_the_copernicus_data_space(workspace, s3):
+    """Its STAC catalogue names the server, and another one that has to be paid."""
+    with ReplayServer(service="cdse") as catalogue:
+        catalogue.items = [item for item in catalogue.items if item["collection"] == "cop-dem-glo-30-dged-cog"]
+        fill(s3, catalogue, "us-east-1")
+        manifest(workspace, catalogue.url, with_server(s3), collections="cop-dem-glo-30-dged-cog")
+        workspace.env = {**NO_ACCOUNT, "CDSE_S3_ACCESS_KEY": KEY, "CDSE_S3_SECRET_KEY": KEY}
+        applied = workspace.run("apply", "--json")
+        assert (applied.code, applied.summary["fetched"]) == (0, len(catalogue.items)), applied.err
+        for command in ("lock", "apply --locked", "verify"):
+            assert workspace.run(*command.split()).code == 0

@@ -92,6 +92,8 @@ def _function(title: str, function: Callable[..., Any], *, skip: int = 0) -> Ite
     arguments = _arguments(node, skip)
     shown = [text for _, text, _ in arguments]
     returns = _type(node.returns)
+    if any(ast.unparse(one) == "contextmanager" for one in node.decorator_list):
+        returns = returns.replace("Iterator", "AbstractContextManager")
     line = f"{title}({', '.join(shown)}) -> {returns}"
     if len(line) > 100:  # noqa: PLR2004  # what a code block shows without scrolling
         line = f"{title}(\n" + "".join(f"    {text},\n" for text in shown) + f") -> {returns}"

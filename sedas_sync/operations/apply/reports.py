@@ -34,6 +34,8 @@ class Reports:
         """Scenes that are left to a later run."""
         self.unfinished = 0
         """Of these, scenes whose download was not finished."""
+        self.unordered = 0
+        """Of these, scenes whose order was not placed."""
         self.done = 0
         """Scenes that were downloaded or failed."""
         self.bytes = 0
@@ -73,6 +75,7 @@ class Reports:
             ordered=self._counts[Ordered],
             pending=self.pending,
             unfinished=self.unfinished,
+            unordered=self.unordered,
             skipped=self._counts[Skipped],
             pruned=self._counts[Pruned],
             failed=len(self.failures),

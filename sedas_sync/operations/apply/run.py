@@ -291,6 +291,7 @@ class Run:
                 self._reports.pending += 1
         if self._performer.abort_reason is None:
             self._reports.unfinished = len(downloads)
+            self._reports.unordered = self._orders.unplaced
 
     def _tidy(self) -> None:
         """Remove what the manifest lets go in time: only what is old by a clock that nothing contradicts."""

@@ -118,13 +118,19 @@ class Index:
     def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
         """Yield those of these scenes that are on disk, without metadata, which the plan has anyway.
 
+        Folders that are not listed again have it: it shows by which patterns their files were chosen.
+
         The text of ids and paths is shared with `wanted`: that counts for a hundred thousand scenes.
         """
+        chosen = {}
+        if any(want.scene.listing for want in wanted.values()):
+            folders = self.rows("SELECT id, facts FROM files WHERE parts IS NOT NULL")
+            chosen = {key: facts for key, facts in folders if key in wanted and wanted[key].scene.listing}
         sql = f"SELECT {', '.join(_COLUMNS[:-1])}, parts, packed FROM files"  # noqa: S608  # our own column names
         for scene_id, path, *values, parts, packed in self.rows(sql):
             if (want := wanted.get(scene_id)) is not None:
                 shared = (want.scene.id, want.path if want.path == path else path)
-                yield _scene_of_row((*shared, *values, NO_FACTS, parts, packed))
+                yield _scene_of_row((*shared, *values, chosen.get(scene_id, NO_FACTS), parts, packed))
 
     def local_scene(self, scene_id: SceneId) -> LocalScene | None:
         """Return a scene on disk; None if it is not in the index."""

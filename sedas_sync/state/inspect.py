@@ -21,9 +21,10 @@ from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.model.file_kind import ending_of
+from sedas_sync.model.file_kind import ending_of, folder_ending
 from sedas_sync.model.files import with_files
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile
+from sedas_sync.model.product_listing import NAMES
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
@@ -140,13 +141,17 @@ def _with_other_endings(
     files: Mapping[str, TreeEntry],
     tracked: Iterable[str],
 ) -> Iterator[tuple[SceneId, list[DesiredScene]]]:
-    """Yield desired scenes with nothing at their paths, at the paths of untracked files with other endings.
+    """Yield desired scenes with nothing at their paths, at the paths of untracked files and folders of other endings.
 
-    A worker that was lost may have put the product in place, with the ending of the file that arrived.
+    A worker that was lost may have put the product in place, with the ending of the file that arrived. Or it was
+    unpacked, and the index was lost.
     """
     others: dict[str, list[str]] = {}
     for path in sorted(files.keys() - set(tracked)):
-        if ending := ending_of(path):
+        folder, _, name = path.rpartition("/")
+        if folder and name in NAMES:
+            others.setdefault(folder.removesuffix(folder_ending(folder)), []).append(folder)
+        elif ending := ending_of(path):
             others.setdefault(path.removesuffix(ending), []).append(path)
     for scene_id, want in wants.items() if others else ():
         if scene_id not in held and not want.scene.is_folder and want.path not in files:
@@ -381,8 +386,8 @@ def _examine(
     partial: int,
     held: LocalScene | None,
 ) -> tuple[DiskState, str | None]:
-    """Check untracked files at the path of a desired scene."""
-    entry = None if want.scene.is_folder else files[want.path]
+    """Check the untracked file, or the folder, at the path of a desired scene."""
+    entry = files.get(want.path)
     try:
         verdict = judge(str(root), want.path, want, entry=entry, level=level, filehash=filehash)
     except (OSError, SedasSyncError) as error:

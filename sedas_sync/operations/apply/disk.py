@@ -3,9 +3,7 @@
 Runs in the thread of the run, except `commit`. Deletes only files that are known to be the mirror's.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -14,10 +12,9 @@ from sedas_sync.errors import SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
-from sedas_sync.model.events import Adopted, Pruned
+from sedas_sync.model.events import Adopted
 from sedas_sync.model.file_kind import with_ending
 from sedas_sync.model.files import local_scene
-from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import Action, ActionKind
@@ -35,9 +32,8 @@ from sedas_sync.operations.apply.effects import (
     Task,
 )
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
-from sedas_sync.state.inspect import file_state, state_of, states_of
+from sedas_sync.state.inspect import file_state
 from sedas_sync.state.staging import (
     StagedScene,
     downloaded,
@@ -329,60 +325,10 @@ class MirrorFiles:
             else:
                 self.make_way(file.path)
 
-    # -- removals ----------------------------------------------------------------------------------------------------
-
-    def is_complete(self, scene_id: SceneId) -> bool:
-        """Return whether a scene is in the mirror, complete and unchanged."""
-        local = self._index.local_scene(scene_id)
-        try:
-            return local is not None and states_of(self._root, local) == {FileState.INTACT}
-        except (SedasSyncError, OSError):
-            return False
-
     def give_up(self, scene_id: SceneId, reason: str) -> None:
         """Report a scene as failed, and record its last error."""
         self._index.put_error(scene_id, reason, self._reports.now())
         self._reports.fail(scene_id, reason)
-
-    def prune(self, action: Action, stopped: Callable[[], bool]) -> None:
-        """Remove the files of a scene that are unchanged since their download."""
-        local = self._index.local_scene(action.id)
-        if local is None or local.path != action.path:
-            return
-        try:
-            state = state_of(self._root, local, stopped)
-            if state is FileState.DAMAGED:
-                self._reports.warn(
-                    f"{local.path}: was changed after its download; it is kept and no longer tracked", local.id
-                )
-            elif state is FileState.INTACT:
-                for file in local.files:
-                    with suppress(FileNotFoundError):
-                        safe_tree.remove(self._root, file.path)
-        except InterruptedError:
-            return
-        except (SedasSyncError, OSError) as error:
-            self.give_up(action.id, sentence(error))
-            return
-        self._index.drop_file(local.id)
-        self._index.drop_order(local.id)
-        if state is not FileState.DAMAGED:
-            add_changes(self._index, [Change(time=self._reports.now(), kind=ChangeKind.PRUNED, id=local.id)])
-            self._reports.emit(Pruned(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
-
-    def remove_partial(
-        self, paths: tuple[str, ...], orders: Iterable[SceneId], *, wanted: AbstractSet[SceneId]
-    ) -> None:
-        """Remove partial downloads and orders of other scenes, and the last errors of other scenes than these."""
-        for scene_id in orders:
-            self._index.drop_order(scene_id)
-        for path in paths:
-            try:
-                forget(self._root, path)
-            except (SedasSyncError, OSError) as error:
-                self._reports.warn(f"{path}: cannot be removed: {sentence(error)}")
-        if paths:
-            self._index.drop_errors(but=wanted)
 
 
 def _metadata(task: Task) -> str:

@@ -30,7 +30,7 @@ from sedas_sync.operations.apply.downloads import DownloadQueue
 from sedas_sync.operations.apply.file_moves import FileMoves
 from sedas_sync.operations.apply.orders import OrderQueues
 from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
-from sedas_sync.operations.apply.removals import remove_old, remove_unwanted
+from sedas_sync.operations.apply.removals import Removals, remove_old
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.apply.unpacks import UnpackQueue, is_unpacked
 from sedas_sync.operations.context import MirrorContext
@@ -143,9 +143,9 @@ class Run:
             self._stop.set()
             self._performer.close()
         self._settle()
-        yield from remove_unwanted(
-            self._plan, self._disk, self._reports, stopped=lambda: self._context.stopped_with is not None
-        )
+        yield from Removals(
+            str(self._root), self._index, self._reports, stopped=lambda: self._context.stopped_with is not None
+        ).remove_unwanted(self._plan)
         self._tidy()
         self._warn_of_index()
         for refusal in self._plan.refusals:

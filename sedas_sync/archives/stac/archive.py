@@ -28,7 +28,6 @@ from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
-from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.hosts import matches_any
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import count
@@ -154,20 +153,20 @@ class StacArchive(WebArchive):
         Raises:
             ArchiveError: The file is not online, or every link is refused.
         """
-        scene = scene_of_file(scene, file)
-        url = scene.download_url
-        if url is None:
+        wanted = file or scene.files[0]
+        url = wanted.url
+        if not scene.online or url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         if url.startswith(SCHEME):
-            return self._in_bucket(scene, url, refused)
+            return self._in_bucket(scene, wanted, url, refused)
         if refused is not None:
             url = self._current_link(scene, url)
         link, headers = self._access.link(url, refused)
         located = Download(
             url=link,
             headers=headers,
-            size=scene.size,
-            digest=scene.digest,
+            size=wanted.size,
+            digest=wanted.digest,
             trusted_hosts=self._access.trusted_hosts,
             reach=self._reach,
             connections=self.connections,
@@ -178,14 +177,14 @@ class StacArchive(WebArchive):
             )
         return located
 
-    def _in_bucket(self, scene: Scene, url: str, refused: Download | None) -> Download:
+    def _in_bucket(self, scene: Scene, file: RemoteFile, url: str, refused: Download | None) -> Download:
         if self._buckets is None:
             raise ArchiveError(f"{url} is in a bucket, and the manifest's table of the archive has no `s3`")
         place = storage_of(scene.extra).place
         return Download(
             url=self._buckets.link(url, place, pays=scene.requester_pays, refused=refused),
-            size=scene.size,
-            digest=scene.digest,
+            size=file.size,
+            digest=file.digest,
             reach=self._reach,
             connections=self.connections,
             requests_per_minute=self._requests_per_minute,

@@ -19,7 +19,7 @@ from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import ArchiveKey
 from sedas_sync.operations import lock as locks
-from sedas_sync.operations.adopt import adopt_files
+from sedas_sync.operations.adopt.run import adopt_files
 from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror, utc_now

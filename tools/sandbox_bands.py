@@ -18,7 +18,7 @@ from sandbox_catalogue import DATA
 
 from sedas_sync.sandbox.bands import BANDS, FILE, GROWING, SIDES, STAGES
 
-_SQUARES = np.array([[0, 1, 2, 3], [1, 2, 2, 1], [2, 2, 1, 3], [3, 2, 1, 0]])
+_SQUARES = np.array([[0, 1, 2, 3], [1, 2, 2, 1], [2, 3, 1, 2], [2, 3, 1, 0]])
 """The class of each square of a tile: water, forest, crops, towns."""
 _REFLECTANCE = {
     "B01": (1152, 896, 1024, 1408),

@@ -1,4 +1,4 @@
-"""Request the sizes of files with HEAD."""
+"""Request the sizes of files with HEAD, or with GET for their first byte: a signed link may allow only GET."""
 
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import closing
@@ -6,9 +6,11 @@ from typing import TypeVar
 
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import Download
-from sedas_sync.net.connections import OK, USER_AGENT, ConnectionFailed, Connections, Timeouts
+from sedas_sync.net.connections import OK, PARTIAL, USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts
 from sedas_sync.net.policy import PermanentError
+from sedas_sync.transfer.answers import parse_range
 
+_HEAD_REFUSED = frozenset({403, 405, 501})
 Key = TypeVar("Key", bound=Hashable)
 """Identifies a download."""
 
@@ -21,7 +23,7 @@ def remote_sizes(
     stall_timeout: float,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> dict[Key, int]:
-    """Request the size of each download with HEAD.
+    """Request the size of each download.
 
     Redirects are not followed, so that a token is sent only to the host that it is for.
 
@@ -37,19 +39,28 @@ def remote_sizes(
     """
     with closing(Connections()) as connections, Pool(jobs) as pool:
 
+        def request(method: str, download: Download, **extra: str) -> Answer:
+            answer = connections.request(
+                method,
+                download.url,
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **download.headers, **extra},
+                timeouts=Timeouts(connect_timeout, stall_timeout),
+                reach=download.widest_reach,
+            )
+            answer.drain()
+            return answer
+
         def ask(item: tuple[Key, Download]) -> tuple[Key, int | None]:
             key, download = item
             try:
-                answer = connections.request(
-                    "HEAD",
-                    download.url,
-                    headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **download.headers},
-                    timeouts=Timeouts(connect_timeout, stall_timeout),
-                    reach=download.widest_reach,
-                )
+                answer = request("HEAD", download)
+                if answer.status in _HEAD_REFUSED:
+                    answer = request("GET", download, Range="bytes=0-0")
             except (ConnectionFailed, PermanentError):
                 return key, None
-            answer.drain()
+            if answer.status == PARTIAL:
+                span = parse_range(answer.headers.get("content-range"))
+                return key, None if span is None else span[2]
             length = answer.headers.get("content-length", "")
             return key, int(length) if answer.status == OK and length.isdecimal() else None
 

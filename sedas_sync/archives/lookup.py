@@ -153,6 +153,11 @@ class SceneLookup:
         names = {file.name for file in wanted.assets}
         found, why = [], ""
         for source in sources:
+            if source.scene.unlisted and wanted.is_folder:
+                # The lock file has the names of the files, or they are listed when the scene is downloaded.
+                scene = replace(source.scene, assets=wanted.assets, size=wanted.size)
+                found.append(Source(archive=source.archive, scene=scene))
+                continue
             files = tuple(file for file in source.scene.assets if file.name in names)
             lacking = sorted(names - {file.name for file in files})
             if lacking or source.scene.is_folder != wanted.is_folder:
@@ -232,7 +237,7 @@ def _datasets(manifest: Manifest, pins: Iterable[LockedScene]) -> dict[SceneId, 
 
 def _scene(pin: LockedScene) -> Scene:
     files = tuple(RemoteFile(name=file.name, size=file.size) for file in pin.files)
-    return Scene(id=pin.id, start=pin.start, size=pin.size, footprint=pin.footprint, assets=files)
+    return Scene(id=pin.id, start=pin.start, size=pin.size, footprint=pin.footprint, assets=files, listing=pin.listing)
 
 
 def _remembered(scene: Scene, held: LocalScene | None, path: str) -> Scene:

@@ -107,6 +107,11 @@ class GuardedArchive(ArchiveWrapper):
         with guard(self._kind, "source_groups"):
             return [_of_type(item, SatelliteSource, self._kind, "source_groups") for item in super().source_groups()]
 
+    def list_files(self, scene: Scene) -> Scene:
+        """Return a scene with the files that the package lists."""
+        with guard(self._kind, "list_files"):
+            return self._checked(super().list_files(scene), "list_files")
+
     def interrupt(self) -> bool:
         """End running calls; return False if the package cannot, or fails."""
         return self._or_else(super().interrupt, False, "interrupt")

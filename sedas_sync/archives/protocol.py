@@ -44,7 +44,8 @@ class Archive(Protocol):
     """A catalogue of scenes and a source of their bytes.
 
     All methods may be called from several threads at the same time. Further capabilities are optional: `TakesOrders`,
-    `LimitsConnections`, `ListsSources`, `Interruptible`, `ReportsStop`, `ReportsRetries`, `KnowsTime`, `CountsCalls`
+    `LimitsConnections`, `ListsSources`, `ListsFiles`,
+    `Interruptible`, `ReportsStop`, `ReportsRetries`, `KnowsTime`, `CountsCalls`
     and `KeepsOrders`.
     """
 
@@ -139,6 +140,20 @@ class ListsSources(Protocol):
 
 
 @runtime_checkable
+class ListsFiles(Protocol):
+    """An archive that lists the files of a folder only when it is downloaded: its scenes have a `listing`."""
+
+    def list_files(self, scene: Scene) -> Scene:
+        """Return a scene with the files that match its `listing`, in `assets` and `unselected`.
+
+        Raises:
+            ArchiveError: The archive did not answer, or has no such files.
+            AuthenticationError: The archive refused the credentials.
+        """
+        ...
+
+
+@runtime_checkable
 class Interruptible(Protocol):
     """An archive that can end running calls without being stopped."""
 
@@ -202,6 +217,11 @@ def locate_file(archive: Archive, scene: Scene, file: RemoteFile, refused: Downl
     if scene.is_folder:
         return archive.locate(scene, file, refused=refused)
     return archive.locate(scene, refused=refused)
+
+
+def list_files(archive: Archive, scene: Scene) -> Scene:
+    """Return a scene with its files; as it is if they are known."""
+    return archive.list_files(scene) if scene.unlisted and isinstance(archive, ListsFiles) else scene
 
 
 def orders_of(archive: Archive) -> Orders | None:
@@ -317,6 +337,10 @@ class ArchiveWrapper:
         # An archive whose scenes are all one file may leave the argument out.
         files = () if file is None else (file,)
         return self._archive.locate(scene, *files, refused=refused)
+
+    def list_files(self, scene: Scene) -> Scene:
+        """See `ListsFiles`."""
+        return list_files(self._archive, scene)
 
     def interrupt(self) -> bool:
         """See `Interruptible`."""

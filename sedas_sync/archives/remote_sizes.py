@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, locate_file
+from sedas_sync.archives.protocol import Archive, list_files, locate_file
 from sedas_sync.errors import ArchiveError
 from sedas_sync.files.integrity import algorithm
 from sedas_sync.manifest.tables import TransferConfig
@@ -67,14 +67,14 @@ class RemoteSizes:
         )
 
     def complete(self, wants: Iterable[DesiredScene]) -> dict[SceneId, DesiredScene]:
-        """Request the sizes of files in folders that have neither size nor checksum.
-
-        Nothing else could prove such a file if this program did not download it.
+        """Request what proves the files of folders that this program did not download: their list, and their sizes.
 
         Returns:
-            The scenes with at least one new size, by id.
+            The scenes with a list or at least one new size, by id.
         """
         scenes = {want.scene.id: want for want in wants}
+        listed = {scene_id: self._with_files(want) for scene_id, want in scenes.items() if want.scene.unlisted}
+        scenes |= listed
         known = self.request(
             {
                 (scene_id, file.name): (want.archive, want.scene, file)
@@ -83,7 +83,15 @@ class RemoteSizes:
                 if file.size is None and algorithm(file.digest) is None and file.name not in want.pinned
             }
         )
-        return {scene_id: _with_sizes(scenes[scene_id], known) for scene_id in {scene_id for scene_id, _ in known}}
+        changed = listed.keys() | {scene_id for scene_id, _ in known}
+        return {scene_id: _with_sizes(scenes[scene_id], known) for scene_id in changed}
+
+    def _with_files(self, want: DesiredScene) -> DesiredScene:
+        """Return a scene with its files; as it is if the archive does not list them."""
+        with suppress(ArchiveError):
+            scene = list_files(self._archive_of(want.archive), want.sources[0].scene)
+            want = want.with_files(scene.assets)
+        return want
 
 
 def _with_sizes(want: DesiredScene, known: Mapping[tuple[SceneId, str], int]) -> DesiredScene:

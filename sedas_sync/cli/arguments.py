@@ -24,7 +24,16 @@ from sedas_sync.cli.options import (
     since,
     take_globals,
     take_over,
+    write_epilog,
 )
+
+
+class _Command(click.Command):
+    """A command with examples at the end of its help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
+        """Write the examples."""
+        write_epilog(self.epilog, formatter)
 
 
 def _command(
@@ -45,7 +54,7 @@ def _command(
         run(common=take_globals(values), **values)
 
     lines = "".join(f"  {line}\n" for line in examples.strip().splitlines())
-    return click.Command(
+    return _Command(
         name,
         callback=call,
         params=[*parameters, *GLOBAL_OPTIONS],
@@ -93,13 +102,15 @@ COMMANDS = (
         _flag("--copy", help="With --from: copy files instead of linking them."),
         _flag("--move", help="With --from: move files instead of linking them."),
         _flag("--all", "known", help="Also adopt scenes that match no dataset, if an archive knows the name."),
+        _flag("--dry-run", help="Check the files and change nothing."),
         Option(["--jobs"], type=IntRange(min=1), help="Number of files to read at once."),
         take_over,
         lock_timeout,
-        more="Checks the files of wanted scenes and adds the right ones to the index; those in the mirror's folder are "
-        "moved to the paths of `layout`. Downloads nothing.",
+        more="Checks the zips and folders of wanted scenes and adds the right ones to the index; those in the mirror's "
+        "folder are moved to the paths of `layout`. Downloads nothing.",
         examples="""
 sedas-sync adopt                       # files that are in the mirror's folder
+sedas-sync adopt --dry-run             # what would be adopted
 sedas-sync adopt --from /data/old      # link files of another folder into the mirror
 sedas-sync adopt --from /mnt/disk --copy
 """,
@@ -152,7 +163,7 @@ sedas-sync adopt --from /mnt/disk --copy
         more="Downloads what is missing, places orders and waits for them. On a terminal it shows the plan and asks.",
         examples="""
 sedas-sync apply                       # of manifest.toml
-sedas-sync apply fields.toml --no-wait # place orders and collect them with a later run
+sedas-sync apply fields.toml --no-wait # collect orders with a later run
 sedas-sync apply --prune               # also remove what no longer matches
 sedas-sync apply --locked              # exactly the scenes of the lock file
 sedas-sync apply --exec 'gdalinfo /vsizip/{path}'
@@ -160,9 +171,10 @@ sedas-sync apply --exec 'gdalinfo /vsizip/{path}'
     ),
     _command(
         "changes",
-        "List what changed in the catalogue and in the mirror: late, reprocessed and withdrawn scenes, and more.",
+        "List what changed in the catalogue and in the mirror.",
         manifest,
         since,
+        more="Scenes that came late, were reprocessed, withdrawn or returned, and files that were removed or replaced.",
     ),
     _command(
         "completion",
@@ -200,7 +212,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
 sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
 sedas-sync export --format stac --self-contained --out /srv/stac   # with the scenes, to serve or move
 sedas-sync export --format geojson --out scenes.geojson
-sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB and GeoPandas
+sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB
 sedas-sync export --format urls        # links of what is missing, for aria2c
 sedas-sync export --format sha256sums | sha256sum --check
 """,
@@ -217,6 +229,12 @@ sedas-sync export --format sha256sums | sha256sum --check
             help="Make an area of each feature in this file: GeoJSON, or any other format that an AOI can have.",
         ),
         Option(["--bbox", "box"], metavar="W,S,E,N", help="Make an area of this box, in degrees."),
+        Option(
+            ["--from-folder", "folder"],
+            type=FilePath(exists=True, file_okay=False),
+            metavar="DIR",
+            help="Describe the products in this folder: their types, dates and areas.",
+        ),
         Option(["--archive"], type=Choice(_PRESETS), default="sandbox", show_default=True, help="The archive."),
         Option(["--start"], metavar="DATE", help="Earliest acquisition, such as 2024-05-01 or -30d."),
         Option(["--end"], metavar="DATE", help="Latest acquisition; by default now."),
@@ -228,8 +246,9 @@ sedas-sync export --format sha256sums | sha256sum --check
         Option(["--product-type"], metavar="TYPE", help="Product type, such as L2A or GRD."),
         examples="""
 sedas-sync init                        # an example on the embedded archive
-sedas-sync init --archive earth-search --aoi fields.geojson --start 2024-05-01
-sedas-sync init --archive cdse --bbox=-1.4,51.5,-1.2,51.6 --sensor sar --product-type SLC
+sedas-sync init --archive cdse --from-folder /data/sentinel
+sedas-sync init --archive earth-search --aoi fields.geojson --start -30d
+sedas-sync init --archive cdse --bbox=-1.4,51.5,-1,52 --product-type SLC
 """,
     ),
     _command(

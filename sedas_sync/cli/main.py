@@ -10,7 +10,7 @@ import click
 
 from sedas_sync.cli import signals
 from sedas_sync.cli.arguments import COMMANDS
-from sedas_sync.cli.options import GLOBAL_OPTIONS, Globals, take_globals
+from sedas_sync.cli.options import GLOBAL_OPTIONS, Globals, take_globals, write_epilog
 from sedas_sync.cli.streams import prepare_streams
 from sedas_sync.errors import TOO_LITTLE, is_too_little
 
@@ -40,6 +40,10 @@ _OF_OTHER_TOOLS = {
 
 class _Commands(click.Group):
     """A group that suggests a command for a mistyped one."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
+        """Write the exit codes."""
+        write_epilog(self.epilog, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

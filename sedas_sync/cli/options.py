@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -95,6 +96,27 @@ def completed_by(name: str) -> "Completer":
         return completer(context, parameter, incomplete)
 
     return complete
+
+
+def write_epilog(epilog: str | None, formatter: click.HelpFormatter) -> None:
+    r"""Write the last part of a help: a title, and lines of a word and its meaning or of a command and its comment.
+
+    Args:
+        epilog: in the form of click, which does not wrap it: `\b`, the title and the lines.
+        formatter: of the help. If it is too narrow, meanings are wrapped, and a comment precedes its command.
+    """
+    if not epilog:
+        return
+    title, *lines = epilog.strip("\b\n").splitlines()
+    with formatter.section(title.rstrip(":")):
+        pairs = [re.split(" {2,}", line.strip(), maxsplit=1) for line in lines]
+        if max(map(len, lines)) <= formatter.width:
+            formatter.write("".join(f"{line}\n" for line in lines))
+        elif all(len(pair) > 1 and not pair[1].startswith("#") for pair in pairs):
+            formatter.write_dl([(first, second) for first, second in pairs])
+        else:
+            examples = [reversed(re.split(" +(?=# )", line.strip(), maxsplit=1)) for line in lines]
+            formatter.write("".join(f"  {part}\n" for example in examples for part in example))
 
 
 GLOBAL_OPTIONS = (

@@ -9,14 +9,18 @@ A product that archives send as a zip is on disk as its zip, or as the folder th
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
+from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
 from sedas_sync.model.file_kind import ZIP, ending_of, folder_ending
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
+from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import NOTHING, ArchiveIdentity, DesiredScene, RemoteFile, Scene, SceneId
 
+_ALL = ("*",)
 _LEVELS = tuple(ProofLevel)
 """Best first."""
 
@@ -131,6 +135,8 @@ def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reaso
     if held.packed is not None and not scene.is_folder:
         (file,) = scene.files
         return file_differs(held.packed, replace(file, size=None) if scene.nominal else file, trust_digest=trust_digest)
+    if scene.unlisted:
+        return _selection_differs(held, scene)
     here, there = {file.name: file for file in held.files}, {file.name: file for file in scene.files}
     if lacking := tuple(name for name in there if name not in here):
         return Reason(ReasonCode.FILES_MISSING, names=lacking)
@@ -141,6 +147,28 @@ def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reaso
         expected = replace(file, size=None) if not name and (scene.nominal or _is_packed(held, scene)) else file
         if why := file_differs(here[name], expected, trust_digest=trust_digest):
             return why
+    return None
+
+
+def selects(patterns: Iterable[str], name: str) -> bool:
+    """Return whether one of these patterns matches a path below the folder of a scene, or the last part of it.
+
+    >>> selects(["*_B0[23]_10m.jp2"], "GRANULE/L2A_T30UXC/IMG_DATA/R10m/T30UXC_20190501_B02_10m.jp2")
+    True
+    """
+    last = name.rpartition("/")[2]
+    return any(fnmatchcase(name, pattern) or fnmatchcase(last, pattern) for pattern in patterns)
+
+
+def _selection_differs(held: LocalScene, scene: Scene) -> Reason | None:
+    """Return how the patterns of a folder that is not listed again differ from those of its download."""
+    with suppress(ValueError):
+        before = scene_from_metadata(held.facts).listing or _ALL
+        if before != scene.listing:
+            if before != _ALL and (new := tuple(one for one in scene.listing if one not in before)):
+                return Reason(ReasonCode.FILES_MISSING, names=new)
+            if spare := tuple(file.name for file in held.files if not selects(scene.listing, file.name)):
+                return Reason(ReasonCode.FILES_EXTRA, names=spare)
     return None
 
 

@@ -1,5 +1,6 @@
 """What a mirror remembers of the past: its runs, when scenes were seen, and how they changed."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -63,6 +64,15 @@ class Change(Struct, frozen=True, kw_only=True):
     id: SceneId
     detail: str = ""
     """The scenes that supersede it, or when it was acquired."""
+
+
+def short_command(command: str) -> str:
+    """Return the command of a run for people: without most of the checksum of a saved plan.
+
+    >>> short_command("apply --plan " + 64 * "a")
+    'apply --plan aaaaaaaaaaaa'
+    """
+    return re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1", command)
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """A plan: one action and one reason for each scene."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
@@ -191,9 +191,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def bytes(self) -> int | None:
         """How many bytes have to be downloaded now; None if a size is unknown."""
-        sizes = [action.size for action in self.actions if action.kind in TRANSFERS]
-        known = [size for size in sizes if size is not None]
-        return sum(known) if len(known) == len(sizes) else None
+        return bytes_of(action for action in self.actions if action.kind in TRANSFERS)
 
     def expected_size(self, action: Action) -> int | None:
         """Return the size of a scene, or how large scenes of its type usually are; None if neither is known.
@@ -204,6 +202,15 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
         if action.size is not None or action.want is None:
             return action.size
         return self.typical_sizes.get(action.want.scene.product_type or "")
+
+    @property
+    def billed(self) -> tuple[Action, ...]:
+        """The actions whose transfers your account pays for, because the archive's `s3` has `requester_pays`."""
+        return tuple(
+            action
+            for action in self.actions
+            if action.kind in TRANSFERS and action.want is not None and action.want.sources[0].scene.requester_pays
+        )
 
     @property
     def expected_bytes(self) -> int:
@@ -258,6 +265,13 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
 
 def _clean_facts(local: LocalScene) -> LocalScene:
     return replace(local, facts=cleaned(local.facts, local.id))
+
+
+def bytes_of(actions: Iterable[Action]) -> int | None:
+    """Return the bytes of the scenes of some actions; None if a size is unknown."""
+    sizes = [action.size for action in actions]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
 
 
 def kept_until(ids: Sequence[SceneId]) -> str:

@@ -5,6 +5,8 @@ SHA3-256 since baseline 03.01. A product of Sentinel-1 refers to its schemas wit
 """
 
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from msgspec import Struct
@@ -36,6 +38,8 @@ class ProductListing(Struct, frozen=True):
     """Other files that it refers to: a product is complete without them."""
     footprint: tuple[Ring, ...] = ()
     """One ring for each frame."""
+    start: datetime | None = None
+    """Start of the acquisition."""
 
     def may_contain(self, name: str) -> bool:
         """Return whether a file that is not listed can be part of the product as it was delivered."""
@@ -84,6 +88,7 @@ def read_listing(data: bytes) -> ProductListing:
         files=tuple(files[name] for name in sorted(files)),
         references=frozenset(path for path in references if path is not None) - files.keys(),
         footprint=tuple(_rings(root)),
+        start=_start(root),
     )
 
 
@@ -115,11 +120,23 @@ def _digest(name: str, text: str) -> str | None:
     return f"{algorithm}:{value}" if algorithm and value else None
 
 
+def _start(root: Element) -> datetime | None:
+    texts = (element.text or "" for element in root.iter() if _plain(element.tag) == "startTime")
+    with suppress(ValueError, StopIteration):
+        return datetime.fromisoformat(next(texts).strip().removesuffix("Z")).replace(tzinfo=UTC)
+    return None
+
+
+def _plain(tag: str) -> str:
+    """Return the name of an element without its namespace."""
+    return tag.rpartition("}")[2]
+
+
 def _rings(root: Element) -> list[Ring]:
     """Return the outlines of all footprints: pairs of latitude and longitude, whatever is between the numbers."""
     rings: list[Ring] = []
     for element in root.iter():
-        if element.tag.rpartition("}")[2] == "footPrint":
+        if _plain(element.tag) == "footPrint":
             for inner in element.iter():
                 numbers = [float(number) for number in _NUMBER.findall(inner.text or "")]
                 ring = tuple(zip(numbers[1::2], numbers[::2], strict=False))

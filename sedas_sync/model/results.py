@@ -147,6 +147,8 @@ class Result(StrEnum):
     """Its scene is on disk already; the file was left where it is."""
     WRONG = "wrong"
     """It is not the scene that its name says; the file was left where it is."""
+    INCOMPLETE = "incomplete"
+    """It is the folder of a product that lacks files; it was left where it is."""
     UNWANTED = "unwanted"
     """No dataset wants it, or its name has no scene id; the file was left where it is."""
     FAILED = "failed"
@@ -155,7 +157,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file that was checked."""
+    """One file, or folder of a scene, that was checked."""
 
     file: str
     """Where it was found: relative to the mirror, or to the other folder."""
@@ -167,6 +169,8 @@ class File:
     level: str | None = None
     """How far its bytes are proved."""
     detail: str = ""
+    added: tuple[str, ...] = ()
+    """Files in the folder of a product that the product does not list; they are left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +182,10 @@ class Adoption:
     source: str
     """The folder whose files were checked."""
     search_complete: bool
+    """Whether every search found all there is; if not, no file was looked at."""
     files: tuple[File, ...]
+    dry_run: bool = False
+    """Whether nothing was changed: files with the result "adopted" would be adopted."""
     failures: tuple[Failure, ...] = ()
     """Searches that failed or are incomplete."""
     warnings: tuple[str, ...] = ()
@@ -189,7 +196,12 @@ class Adoption:
         return {kind.value: sum(item.result is kind for item in self.files) for kind in Result}
 
     @property
+    def bytes(self) -> dict[str, int]:
+        """Bytes of the files of each result, zeros included."""
+        return {kind.value: sum(item.size for item in self.files if item.result is kind) for kind in Result}
+
+    @property
     def exit_code(self) -> int:
-        """4 if a search was refused, 1 if a file is wrong, could not be moved, or a search failed; else 0."""
+        """4 if a search was refused, 1 if a search failed or a file is wrong, incomplete or cannot be moved; else 0."""
         counts = self.counts
-        return exit_code_of(self.failures) or int(bool(counts["wrong"] or counts["failed"]))
+        return exit_code_of(self.failures) or int(any(counts[bad] for bad in ("wrong", "incomplete", "failed")))

@@ -36,7 +36,7 @@ Sensor = Literal["optical", "sar"]
 
 _NOT_IN_GEOJSON = frozenset(
     {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "unselected", "nominal", "planned"}
-    | {"extra"}
+    | {"extra", "listing"}
 )
 
 
@@ -148,6 +148,8 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A smaller picture."""
     processed: datetime | None = None
     """When the product was made."""
+    requester_pays: bool = False
+    """Whether your account pays for its transfer, as the manifest's `s3` allows."""
     planned: bool = False
     """Whether it is a planned acquisition, which cannot be downloaded yet."""
     assets: tuple[RemoteFile, ...] = ()
@@ -155,6 +157,8 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     `size` is then their sum, `digest` is None, and `download_url` is the first file's if all are online.
     """
+    listing: tuple[str, ...] = ()
+    """Patterns of the files of a folder that the archive lists only when it is downloaded; `assets` is empty before."""
     unselected: tuple[str, ...] = ()
     """Names of files that the archive has of the scene and the manifest does not select."""
     extra: Mapping[str, Any] = NOTHING
@@ -209,12 +213,19 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     @property
     def is_folder(self) -> bool:
         """Whether the scene is a folder of files in the mirror, not one file."""
-        return bool(self.assets)
+        return bool(self.assets or self.listing)
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether it is a folder whose files are not known before the archive lists them."""
+        return bool(self.listing) and not self.assets
 
     @property
     def files(self) -> tuple[RemoteFile, ...]:
-        """The files of the scene: one or more."""
-        return self.assets or (RemoteFile(url=self.download_url, size=self.size, digest=self.digest),)
+        """The files of the scene: one or more; none if it is unlisted."""
+        return (
+            self.assets if self.is_folder else (RemoteFile(url=self.download_url, size=self.size, digest=self.digest),)
+        )
 
 
 FEATURE_PROPERTIES = (*(name for name in Scene.__struct_fields__ if name not in _NOT_IN_GEOJSON), "online")
@@ -348,6 +359,8 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     """Where the link and its redirects may lead. Set for every archive that a manifest opens."""
     connections: int | None = None
     """Maximum concurrent downloads for an account; None if the archive sets no limit."""
+    requests_per_minute: int | None = None
+    """Maximum requests for an account; None if the archive sets no limit."""
     local: LocalSource | None = None
     """The file, if it is on this machine; `url` then only shows where it is."""
     open: Callable[[int, int | None], BinaryIO] | None = None

@@ -1,7 +1,9 @@
 """Values as text: sizes, durations, counts, times and ids; and other people's text made safe for a terminal."""
 
 import json
+import re
 from collections.abc import Sequence
+from html import unescape
 from unicodedata import combining, east_asian_width
 
 from sedas_sync.model.file_kind import without_endings
@@ -48,6 +50,21 @@ def link_without_secrets(url: str) -> str:
     scheme, mark, rest = url.partition("?")[0].partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
+_BUCKET_ERROR = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?<Error>.*?<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", re.DOTALL
+)
+
+
+def bucket_error(body: str) -> str | None:
+    """Return code and message of a bucket's error (S3 API, REST error responses); None if a text is none.
+
+    >>> bucket_error("<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
+    'SlowDown: Please reduce your request rate.'
+    """
+    found = _BUCKET_ERROR.match(body)
+    return None if found is None else ": ".join(filter(None, map(unescape, found.groups(""))))
 
 
 _NAMED = 5

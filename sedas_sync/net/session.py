@@ -33,6 +33,7 @@ import requests
 
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
+from sedas_sync.model.text import bucket_error
 from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts
 from sedas_sync.net.policy import PermanentError
 from sedas_sync.net.redact import logger_of, shorten
@@ -62,7 +63,7 @@ _HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Enco
 
 
 def _error_message(body: bytes) -> str | None:
-    """Return the message of an error: `errorMessage` of the API's JSON, a plain text, or the title of a page."""
+    """Return the message of an error: `errorMessage` of the API's JSON, a plain text, a bucket's, or a page's title."""
     text = body[:_BODY_SEARCHED].decode("utf-8", "replace").strip()
     if not text:
         return None
@@ -75,6 +76,8 @@ def _error_message(body: bytes) -> str | None:
             named = next((answer[key] for key in ("errorMessage", "message", "error") if answer.get(key)), None)
             return str(named) if named is not None else text
         return text
+    if (error := bucket_error(text)) is not None:
+        return error
     if text[0] == "<":
         title = re.search(r"(?is)<title[^>]*>(.*?)</title>", text)
         return f"a page titled {title[1].strip()!r}" if title and title[1].strip() else "a web page"

@@ -1,4 +1,4 @@
-"""Make a first manifest from the areas of a file."""
+"""Make a first manifest from the areas of a file, or from a folder of products."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.text import clipped, printable
 from sedas_sync.operations.aoi_file import NamedArea, read_areas
 from sedas_sync.operations.context import open_mirror
-from sedas_sync.operations.init_template import Area, Wish, manifest_text
+from sedas_sync.operations.init_folder import find_products
+from sedas_sync.operations.init_template import Area, Wish, folder_manifest_text, manifest_text
 from sedas_sync.operations.load import check_manifest
 from sedas_sync.operations.search import search_archives
 
@@ -59,7 +60,7 @@ def from_box(box: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B00
     area = Area(name="area", key="bbox", value=", ".join(numbers), comment="west south east north, degrees")
     try:
         [float(number) for number in numbers]
-        text, manifest = _checked(wish, [area], target)
+        text, manifest = _checked(manifest_text(wish, [area]), target)
     except ValueError:
         raise ManifestError(f"--bbox {box!r}: must be four numbers: west, south, east, north") from None
     return Start(text, tuple(manifest.aois))
@@ -89,21 +90,43 @@ def from_file(source: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa:
         raise ManifestError(str(error)) from None
     best, other = _attempts(areas, source, target)
     try:
-        text, manifest = _checked(wish, best, target)
+        text, manifest = _checked(manifest_text(wish, best), target)
     except (ManifestError, UnicodeEncodeError):
-        text, manifest = _checked(wish, other, target)
+        text, manifest = _checked(manifest_text(wish, other), target)
     warnings = [f"{source}: {left_out} features without a polygon were left out"] if left_out else []
     warnings += [f"{source}: {area.name}: {repair}" for area in areas for repair in area.repairs]
-    if wish.archive == "sandbox" and not _has_scenes(manifest):
-        warnings.append(
-            f"{source}: the archive (type sandbox) has no scenes over these areas; {_SANDBOX}. "
-            "Choose another archive with --archive"
-        )
-    return Start(text, tuple(manifest.aois), tuple(warnings))
+    return Start(text, tuple(manifest.aois), (*warnings, *_if_outside_the_sandbox(wish, manifest, source)))
 
 
-def _checked(wish: Wish, areas: Sequence[Area], target: Path) -> tuple[str, Manifest]:
-    text = manifest_text(wish, areas)
+def from_folder(folder: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B008  # immutable
+    """Make a manifest that describes the products of a folder, which becomes its mirror.
+
+    The products are read, not searched for: their names, and the footprints in zips and in extracted folders.
+
+    Args:
+        folder: The folder.
+        target: The manifest's future path; the folder's path is relative to it.
+        wish: The archive, and dates that replace those of the products.
+
+    Raises:
+        ManifestError: The folder has no products, or they cannot be described.
+    """
+    found = find_products(folder)
+    path = _relative(folder, target)
+    text, manifest = _checked(folder_manifest_text(wish, path, found.areas, found.datasets), target)
+    warnings = (*found.warnings, *_if_outside_the_sandbox(wish, manifest, folder))
+    return Start(text, tuple(manifest.aois), warnings)
+
+
+def _if_outside_the_sandbox(wish: Wish, manifest: Manifest, source: str) -> tuple[str, ...]:
+    """Return a warning if the manifest is for the sandbox, which has no scenes over its areas."""
+    if wish.archive != "sandbox" or _has_scenes(manifest):
+        return ()
+    none = f"{source}: the archive (type sandbox) has no scenes over these areas; {_SANDBOX}"
+    return (f"{none}. Choose another archive with --archive",)
+
+
+def _checked(text: str, target: Path) -> tuple[str, Manifest]:
     text.encode()  # raises for a name that is not UTF-8
     return text, check_manifest(text, target)
 
@@ -123,7 +146,7 @@ def _has_scenes(manifest: Manifest) -> bool:
 
 def _attempts(areas: Sequence[NamedArea], source: str, target: Path) -> tuple[list[Area], list[Area]]:
     """Return two ways to write the areas into a manifest, the better first."""
-    path = os.path.relpath(os.path.realpath(source), os.path.realpath(target.parent)).replace(os.sep, "/")
+    path = _relative(source, target)
     name = areas[0].name if len(areas) == 1 else TOGETHER
     comment = _comment(areas[0].properties) if len(areas) == 1 else f"all {len(areas)} areas of the file together"
     repair = any(area.repairs for area in areas)
@@ -140,6 +163,11 @@ def _attempts(areas: Sequence[NamedArea], source: str, target: Path) -> tuple[li
     ]
     readable = len(areas) <= MAX_AREAS and all(shapely.get_num_coordinates(shape) <= MAX_VERTICES for shape in shapes)
     return (inline, by_file) if len(areas) > 1 and readable else (by_file, inline)
+
+
+def _relative(path: str, target: Path) -> str:
+    """Return a path as it is written in the manifest `target`."""
+    return os.path.relpath(os.path.realpath(path), os.path.realpath(target.parent)).replace(os.sep, "/")
 
 
 def _with_fewer_corners(shape: Polygonal) -> Polygonal:

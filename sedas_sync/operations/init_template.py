@@ -21,7 +21,7 @@ version = 1
 [archive]
 {archive}
 [mirror]
-path = "scenes"            # relative to this file
+path = {path}            # relative to this file
 # layout = "{{satellite}}/{{start:%Y/%m}}/{{id}}"
 
 [transfer]
@@ -147,6 +147,26 @@ def _escaped(character: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundScenes:
+    """The dataset that describes some scenes of a folder."""
+
+    name: str
+    """A valid name in a manifest."""
+    aoi: str
+    """Name of its area."""
+    comment: str
+    start: str
+    """Day of the first acquisition."""
+    end: str
+    """Day of the last acquisition."""
+    product_type: str
+    sensor: str | None = None
+    tiles: tuple[str, ...] = ()
+    """MGRS tiles of Sentinel-2."""
+    relative_orbit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What a first manifest has to select. The values were given on a command line, or are None."""
 
@@ -179,7 +199,7 @@ def manifest_text(wish: Wish, areas: Sequence[Area] = ()) -> str:
             f"{' or '.join(name for name, one in PRESETS.items() if missing[0] in one.sensors)}"
         )
     collections = [toml_string(preset.collections[sensor]) for sensor in sensors if preset.collections]
-    head = _HEAD.format(archive=preset.table.format(collections=", ".join(collections)))
+    head = _head(preset.table.format(collections=", ".join(collections)))
     tables = "".join(map(_table, areas)) or _HARWELL
     datasets = [_EXAMPLE.format(aoi=aoi)] if wish.is_example else [_dataset(wish, sensor, aoi) for sensor in sensors]
     return head + tables + "\n".join(datasets)
@@ -192,6 +212,47 @@ def _sensors(wish: Wish) -> tuple[str, ...]:
     if wish.product_type is not None:
         return ("sar",) if group_of_type(wish.product_type) == "S1" else ("optical",)
     return PRESETS[wish.archive].sensors
+
+
+def folder_manifest_text(wish: Wish, path: str, areas: Sequence[Area], found: Sequence[FoundScenes]) -> str:
+    """Return a manifest that describes the scenes of a folder, which becomes the mirror.
+
+    Args:
+        wish: The archive, and dates that replace those of the scenes.
+        path: The folder, relative to the manifest.
+        areas: The areas of the datasets.
+        found: The datasets.
+
+    Raises:
+        ManifestError: the archive has no products in the form of their zips.
+    """
+    preset = PRESETS[wish.archive]
+    if preset.collections:
+        whole = " or ".join(name for name, one in PRESETS.items() if not one.collections)
+        raise ManifestError(
+            f"--archive {wish.archive} has no whole products, as a folder of products has; take {whole}"
+        )
+    datasets = "\n".join(_found(wish, one) for one in found)
+    return _head(preset.table, path) + "".join(map(_table, areas)) + datasets
+
+
+def _head(archive: str, path: str = "scenes") -> str:
+    return _HEAD.format(archive=archive, path=toml_string(path))
+
+
+def _found(wish: Wish, found: FoundScenes) -> str:
+    lines = [
+        f"[dataset.{found.name}]",
+        f"# {found.comment}",
+        f"aoi = {toml_string(found.aoi)}",
+        f"start = {_date(wish.start or found.start)}",
+        f"end = {_date(wish.end or found.end)}           # inclusive: up to 23:59:59 UTC",
+        *([f'sensor = "{found.sensor}"'] if found.sensor else []),
+        f"product_type = {toml_string(found.product_type)}",
+        *([f"tile = [{', '.join(map(toml_string, found.tiles))}]"] if found.tiles else []),
+        *([f"relative_orbit = {found.relative_orbit}"] if found.relative_orbit else []),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _dataset(wish: Wish, sensor: str, aoi: str) -> str:

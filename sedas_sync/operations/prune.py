@@ -232,6 +232,12 @@ def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResul
     with context.state.index(write=False) as (index, _):
         others = [order.id for order in index.orders() if order.id not in found.wants]
         known = _remembered(index, others)
+    if forgotten := [scene_id for scene_id in others if scene_id not in known.keys() | listed]:
+        # The index was lost after they were ordered.
+        look_up = context.look_up()
+        look_up.ask(dict.fromkeys(forgotten, archives_of(context.manifest, context.manifest.datasets)))
+        found_now = {scene_id: look_up.found(scene_id) for scene_id in forgotten}
+        known |= {scene_id: scene for scene_id, scene in found_now.items() if scene is not None}
     unwanted = [
         scene_id
         for scene_id in others

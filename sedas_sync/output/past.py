@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from sedas_sync.model.history import Change, RunRecord
+from sedas_sync.model.history import Change, RunRecord, short_command
 from sedas_sync.model.text import duration, printable, size
 from sedas_sync.output.documents.past import HistoryEntry
 from sedas_sync.output.style import PLAIN, Look
@@ -31,7 +31,7 @@ def runs(found: Sequence[RunRecord], look: Look = PLAIN) -> str:
         rows.append(
             (
                 entry.started[:19].replace("T", " "),
-                entry.command,
+                short_command(entry.command),
                 "" if entry.exit_code is None else str(entry.exit_code),
                 "not ended" if entry.seconds is None else duration(entry.seconds),
                 size(entry.bytes) if entry.bytes else "",

@@ -7,10 +7,11 @@ from functools import partial
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import cells, count, duration, printable, size
 from sedas_sync.output.reasons import reason_text
-from sedas_sync.output.style import PLAIN, Look, marked
+from sedas_sync.output.style import PLAIN, Look, marked, marked_first
 
 FOLD = 10
 """Number of scenes that are listed of a folded group."""
+_INCOMPLETE = "THE SEARCH IS INCOMPLETE"
 _SLACK = 2
 """A group with so few more scenes is not folded: the line that says so would take as much room."""
 
@@ -110,13 +111,13 @@ def plan(
     if of.changes and of.failed:
         lines.append(look.wrap(f"Run `{command}` to do this much; it searches again for what failed."))
     elif of.changes:
-        lines.append(f"Run `{command}` to do this.")
+        lines.append(look.wrap(f"Run `{command}` to do this."))
     elif of.failed:
         lines.append("There is nothing else to do: fix this, and plan again.")
     elif any(action.kind is ActionKind.WAIT and action.order is not None for action in of.actions):
-        lines.append(f"Run `{command}` to wait for the orders and fetch what is ready.")
+        lines.append(look.wrap(f"Run `{command}` to wait for the orders and fetch what is ready."))
     elif of.counts[ActionKind.WAIT]:
-        lines.append(f"Run `{command}` again later: it downloads what is online by then.")
+        lines.append(look.wrap(f"Run `{command}` again later: it downloads what is online by then."))
     return "\n".join(lines)
 
 
@@ -161,8 +162,9 @@ def _group_lines(of: Plan, group: PlanGroup, everything: bool, look: Look) -> It
         line = f"    {sign} {column}{printable(action.id)}"
         reason = "" if group.reason is not None else f"({_why(of, action)})"
         # A reason that does not fit is printed on its own line; an id is never cut, so that it can be copied.
-        apart = "\n        " if look.width is not None and cells(line) + 2 + cells(reason) > look.width else "  "
-        yield f"    {look.paint(sign, colour)} {column}{printable(action.id)}" + (f"{apart}{reason}" if reason else "")
+        beside = look.width is None or cells(line) + 2 + cells(reason) <= look.width
+        after = f"  {reason}" if beside else f"\n{look.wrap(reason, begin=' ' * 8)}"
+        yield f"    {look.paint(sign, colour)} {column}{printable(action.id)}" + (after if reason else "")
     if fold:
         yield f"    … and {len(group.actions) - FOLD:,} more{_span(group.actions[FOLD:])}; `--all` lists them"
 
@@ -179,15 +181,19 @@ def total(of: Plan, look: Look = PLAIN) -> str:
     parts = [f"{counts[kind]:,} {word}" for kind, word in _WORDS.items() if counts[kind]]
     totals = ", ".join(parts) if parts else "no scenes"
     if not of.changes and not counts[ActionKind.WAIT] and not of.failed:
-        return f"{look.paint('Nothing to do:', 'bold')} {totals}."
+        return marked_first("Nothing to do:", f"{totals}.", look)
     now = [action for action in of.actions if action.kind in TRANSFERS]
     later = [action for action in of.actions if action.kind in NEEDS_ARCHIVE - TRANSFERS]
     download = f"; {amount(of, now) or 'sizes unknown until fetched'}" if now else ""
     if from_orders := amount(of, later):
         download += f"{',' if now else ';'} {from_orders} from orders"
-    if not of.search_complete:
-        download += "; " + look.paint("THE SEARCH IS INCOMPLETE", "red")
-    return f"{look.paint('Plan:', 'bold')} {totals}{download}."
+    if billed := of.billed:
+        amount_billed = amount(of, billed) or "unknown bytes"
+        download += f"; {amount_billed} of {count(len(billed), 'scene')} billed to your account (requester pays)"
+    if of.search_complete:
+        return marked_first("Plan:", f"{totals}{download}.", look)
+    line = marked_first("Plan:", f"{totals}{download}; {_INCOMPLETE}.", look)
+    return line.replace(_INCOMPLETE, look.paint(_INCOMPLETE, "red"))
 
 
 def amount(of: Plan, actions: Iterable[Action]) -> str:

@@ -95,6 +95,11 @@ def look_of(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Look:
     return Look(width=terminal_size(stream).columns, colour=colour, fold=True)
 
 
+def marked_first(word: str, text: str, look: Look, colour: str = "bold") -> str:
+    """Wrap a line, and colour its first word."""
+    return look.paint(word, colour) + look.wrap(f"{word} {text}", after="  ").removeprefix(word)
+
+
 _MARKS = {"failed: ": "red", "error: ": "red", "warning: ": "yellow", "retry ": "yellow"}
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from sedas_sync.model.text import cells, padded
 from sedas_sync.output.style import PLAIN, Look
 
-_GAP = "  "
+_GAPS = ("  ", " ")
+"""Between two columns; the narrow one if only that lets all columns fit."""
 _INDENT = "    "
 
 
@@ -21,7 +22,8 @@ def table(rows: Sequence[Sequence[str]], *, look: Look = PLAIN, right: Sequence[
         right: columns that are aligned to the right.
     """
     widths = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))]
-    beside = _beside(widths, look.width)
+    gap = next((gap for gap in _GAPS if _beside(widths, gap, look.width) == len(widths)), _GAPS[0])
+    beside = _beside(widths, gap, look.width)
     lines = []
     for number, row in enumerate(rows):
         padding = [
@@ -29,18 +31,18 @@ def table(rows: Sequence[Sequence[str]], *, look: Look = PLAIN, right: Sequence[
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         below = [_INDENT + cell for cell in row[beside:] if cell]
-        text = [_GAP.join(padding[:beside]).rstrip(), *below]
+        text = [gap.join(padding[:beside]).rstrip(), *below]
         lines += [look.paint(line, "bold") for line in text] if number == 0 else text
     return "\n".join(lines)
 
 
-def _beside(widths: Sequence[int], room: int | None) -> int:
+def _beside(widths: Sequence[int], gap: str, room: int | None) -> int:
     """Return how many columns fit in a line."""
-    if room is None or sum(widths) + len(_GAP) * (len(widths) - 1) <= room:
+    if room is None:
         return len(widths)
     taken = 0
     for column, width in enumerate(widths):
-        taken += width + (len(_GAP) if column else 0)
+        taken += width + (len(gap) if column else 0)
         if taken > room:
             return max(1, column)
     return len(widths)

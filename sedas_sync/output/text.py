@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sedas_sync.model.events import Progress, Step, Summary
+from sedas_sync.model.history import short_command
 from sedas_sync.model.order import ListedOrder
 from sedas_sync.model.scene import Scene
 from sedas_sync.model.text import count, duration, printable, size
 from sedas_sync.output.reasons import reason_text
-from sedas_sync.output.style import PLAIN, Look, marked
+from sedas_sync.output.style import PLAIN, Look, marked, marked_first
 from sedas_sync.output.table import table
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def summary(of: Summary, look: Look = PLAIN) -> str:
     head = ", ".join(parts) if parts else "no scenes"
     amount = f"; {size(of.bytes)} in {duration(of.seconds)}" if of.fetched else ""
     word = "Stopped:" if of.exit_code in INTERRUPTED else "Applied:"
-    return f"{look.paint(word, 'red' if of.failed else 'bold')} {head}{warned}{amount}."
+    return marked_first(word, f"{head}{warned}{amount}.", look, "red" if of.failed else "bold")
 
 
 def explanation(of: "Explanation", look: Look = PLAIN) -> str:
@@ -163,7 +164,7 @@ _LONG_ORDER = 16
 
 def orders(found: Iterable[ListedOrder], now: datetime, look: Look = PLAIN) -> str:
     """Return orders as a table, one line each, with a note on those that will not deliver."""
-    rows = [("STATE", "AGE", "POLLS", "SCENE", "ORDER", "NOTE")]
+    rows = [("STATE", "AGE", "POLLS", "ORDER", "SCENE", "NOTE")]
     for order in found:
         age = duration(max(0.0, (now - order.placed).total_seconds()))
         note = "" if order.wanted else "no longer wanted"
@@ -173,7 +174,7 @@ def orders(found: Iterable[ListedOrder], now: datetime, look: Look = PLAIN) -> s
         name = printable(order.order)
         if look.fold and len(name) > _LONG_ORDER:
             name = f"{name[:8]}…{name[-4:]}"
-        shown = (order.state.value, age, str(order.polls), printable(order.id), name, note)
+        shown = (order.state.value, age, str(order.polls), name, printable(order.id), note)
         rows.append(shown)
     if not any(row[-1] for row in rows[1:]):
         return table([row[:-1] for row in rows], look=look, right=[2])
@@ -266,7 +267,7 @@ def _last_run(of: "Status", now: datetime) -> str:
     if run is None:
         return "Never applied. `sedas-sync plan` shows what apply would do."
     ago = duration(max(0.0, (now - (run.ended or run.started)).total_seconds()))
-    began = f"{run.command} of {run.started:%Y-%m-%d %H:%M:%S} UTC"
+    began = f"{short_command(run.command)} of {run.started:%Y-%m-%d %H:%M:%S} UTC"
     if run.ended is None:
         return f"Last run: {began}, {ago} ago, under way or killed."
     took = duration((run.ended - run.started).total_seconds())
@@ -313,13 +314,17 @@ def verified(of: "VerifyReport") -> str:
 
 
 def adopted_file(of: "File") -> str:
-    """Return what was done with one file."""
+    """Return what was done with one file, or folder of a scene."""
     where = f" as {printable(of.path)}" if of.path is not None and of.path != of.file else ""
     why = f"  ({printable(of.detail)})" if of.detail else ""
-    return f"{of.result.value:<8} {printable(of.file)}{where}{why}"
+    return f"{of.result.value:<10} {printable(of.file)}{where}{why}"
 
 
 def adoption(of: "Adoption") -> str:
     """Return the summary of an adoption in one line."""
-    parts = [f"{number:,} {word}" for word, number in of.counts.items() if number]
-    return f"Adopted: {', '.join(parts) if parts else 'nothing; there are no files'}."
+    head = "Would adopt" if of.dry_run else "Adopted"
+    if not of.search_complete:
+        return f"{head}: nothing; a search failed, so that the scenes to look for are not known."
+    amounts = of.bytes
+    parts = [f"{number:,} {word} ({size(amounts[word])})" for word, number in of.counts.items() if number]
+    return f"{head}: {', '.join(parts) if parts else 'nothing; there are no files'}."

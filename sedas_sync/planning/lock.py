@@ -59,6 +59,9 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
     unpacked: tuple[LockedFile, ...] = ()
     """Sorted by name, if the scene was unpacked when the lock file was written; `size` and `sha256` are the zip's."""
 
+    listing: tuple[str, ...] = ()
+    """Patterns of its files, if it is a folder whose files the archive had not listed yet."""
+
     @property
     def checksums(self) -> dict[str, Any]:
         """The checksums as arguments of `DesiredScene`."""
@@ -145,7 +148,7 @@ def lock_scenes(
         if action.want is None or action.kind is ActionKind.SKIP:
             continue
         want, scene, local, pin = action.want, action.want.scene, held.get(action.id), old.get(action.id)
-        size, sha256 = _size(want), None
+        size, sha256, files = _size(want), None, _files(want, local, pin)
         if local is not None and local.delivered.sha256 is not None:
             size, sha256 = local.delivered.size, local.delivered.sha256
         elif local is not None and pin is not None and _files_of(local) == pin.unpacked:
@@ -162,8 +165,9 @@ def lock_scenes(
             sha256=sha256,
             footprint=scene.footprint,
             archives=tuple(sorted(source.archive for source in want.sources)) if several else (),
-            files=_files(want, local, pin),
+            files=files,
             unpacked=_unpacked(local, pin, sha256),
+            listing=scene.listing if local is None and not files else (),
         )
     return Lock(head=head, scenes=scenes)
 
@@ -175,6 +179,8 @@ def _same_names(scene: Scene, pin: LockedScene) -> bool:
 def _files(want: DesiredScene, held: LocalScene | None, before: LockedScene | None) -> tuple[LockedFile, ...]:
     if held is not None:
         return () if held.packed else _files_of(held)
+    if want.scene.unlisted:
+        return () if before is None else before.files
     old = {} if before is None else {file.name: file for file in before.files}
     files = []
     for file in sorted(want.scene.assets, key=lambda file: file.name):

@@ -254,7 +254,9 @@ def _interrupted_move(root: str, held: LocalScene) -> dict[str, TreeEntry]:
 
 
 def is_folder_of(root: Path, want: DesiredScene) -> bool:
-    """Return whether a desired scene is a folder and all its files exist."""
+    """Return whether a desired scene is a folder and all its files exist, as far as they are known."""
+    if want.scene.unlisted:
+        return (root / want.path).is_dir()
     return want.scene.is_folder and all((root / path).is_file() for path in want.paths)
 
 

@@ -13,8 +13,10 @@ from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.files import local_scene
 from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.results import Result
 from sedas_sync.model.scene import DesiredScene, Scene
 from sedas_sync.model.text import product_id
+from sedas_sync.state.product_folder import NotAScene, check_product
 from sedas_sync.state.staging import proved
 
 
@@ -24,6 +26,10 @@ class Verdict(Struct, frozen=True):
     found: LocalScene | str
     """What the index has to store, or why they are not the scene."""
     warning: str | None = None
+    result: Result = Result.WRONG
+    """What they are if they are not the scene."""
+    added: tuple[str, ...] = ()
+    """Files in the folder of a product that are not the product's."""
 
 
 def judge(
@@ -59,6 +65,8 @@ def judge(
     """
     base = source or root
     checked = partial(check, root=base, level=level, stopped=stopped)
+    if entry is None and not want.scene.is_folder:
+        return _judge_product(base, place, want, checked)
     if entry is None:
         known_in = None if source is not None else root
         return _judge_folder(base, known_in, place, want, checked, filehash.get(want.archive, "enforce"))
@@ -74,6 +82,14 @@ def judge(
     if first is None:
         raise AssertionError(want)
     return first
+
+
+def _judge_product(base: str, place: str, want: DesiredScene, checked: Callable[..., FileCheck]) -> Verdict:
+    try:
+        product = check_product(base, place, want, checked)
+    except NotAScene as problem:
+        return Verdict(str(problem), result=problem.result)
+    return Verdict(product.found, added=product.added)
 
 
 def _judge_folder(

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from sedas_sync import errors
 from sedas_sync.model.file_kind import FIRST_BYTES, ZIP, ZIP_BYTES, NotAProductError, ending_of, kind_of
+from sedas_sync.model.text import bucket_error
 from sedas_sync.net.connections import (
     BAD_REQUEST,
     OK,
@@ -33,6 +35,14 @@ _TEMPORARY = frozenset({408, 425, 429})
 _LINK_REFUSED = frozenset({401, 403, 404, 409, 410, 422})
 """The link may have expired. With some of these a service also reports that a scene has gone offline."""
 _TOKEN_REFUSED = frozenset({401, 403})
+_MOVED = frozenset({301, 307, 308})
+"""Without a `Location`, a bucket reports with these that it is in another region."""
+_KEY_REFUSED = re.compile(
+    r"(?:Expired|Invalid)Token|TokenRefreshRequired|Authorization(?:Header|QueryParameters)|token does not exist",
+    re.IGNORECASE,
+)
+"""Errors with status 400 that another link may help against: of a bucket, such as `ExpiredToken` and
+`AuthorizationHeaderMalformed` (S3 API, list of error codes), and of SeDAS."""
 _BODY_SHOWN = 200
 _BODY_READ = 4096
 _SECRET_LENGTH = 5
@@ -127,6 +137,7 @@ class FileRequests:
                 stop=self._shared.stop,
                 stall_timeout=self._policy.stall_timeout,
             )
+        self._shared.await_turn(urlsplit(download.url).netloc, download.requests_per_minute)
         answer = self._shared.connections.get_file(
             download.url,
             headers=download.headers,
@@ -149,7 +160,7 @@ class FileRequests:
         if answer.withheld and status in _TOKEN_REFUSED:
             text += f"; {answer.origin} was asked without the token, because trusted_hosts does not name it"
             raise errors.TransferError(text, status=status)
-        if status in _LINK_REFUSED or (status == BAD_REQUEST and "token does not exist" in body.lower()):
+        if status in _LINK_REFUSED | _MOVED or (status == BAD_REQUEST and _KEY_REFUSED.search(body)):
             raise errors.TransferError(text, status=status, relocate=True)
         if status in _TEMPORARY or status >= SERVER_ERROR:
             busy = status == _TOO_MANY and bool(_BUSY.search(body))
@@ -175,7 +186,9 @@ class FileRequests:
     def _body_text(self, answer: Answer, most: int = _BODY_SHOWN) -> str:
         """Return the beginning of an error's body on one line, without secrets."""
         try:
-            return self._printable(answer.read_all(_BODY_READ), most)
+            body = answer.read_all(_BODY_READ)
+            error = bucket_error(body.decode("utf-8", "replace"))
+            return self._printable(body if error is None else error.encode(), most)
         except ConnectionFailed:
             return ""
 

@@ -51,6 +51,7 @@ class SharedState:
         self.rate = Rate(max_rate, clock) if max_rate else None
         self.connections = Connections(stop=self.stop)
         self.folders = FolderCache()
+        self._turns: dict[str, Rate] = {}
         self._paces: dict[int, float] = {}
         self._flushed: dict[str, float] = {}
         self._unflushed: dict[str, str] = {}
@@ -95,6 +96,20 @@ class SharedState:
     def throttle(self, count: int) -> None:
         """Wait until `count` bytes fit under the rate."""
         if self.rate is not None and (delay := self.rate.pay(count)) > 0:
+            self.wait(delay)
+
+    def await_turn(self, service: str, per_minute: int | None) -> None:
+        """Wait until a service allows this account another request.
+
+        Args:
+            service: Names the service.
+            per_minute: Maximum requests; None if there is no limit.
+        """
+        if per_minute is None:
+            return
+        with self._lock:
+            turns = self._turns.setdefault(service, Rate(per_minute / 60, self.clock))
+        if (delay := turns.pay(1)) > 0:
             self.wait(delay)
 
     def read_size(self, size: int) -> int:

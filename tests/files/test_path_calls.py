@@ -24,7 +24,7 @@ LAYER = {
     "state/connection.py": "opens the index after it checked the state folder by descriptor; SQLite takes only a path",
 }
 ELSEWHERE = {
-    "operations/adopt.py": ({".open"}, "reads a folder that the user names"),
+    "operations/adopt/adopter.py": ({".open"}, "reads a folder that the user names"),
     "files/bring.py": ({"open"}, "copies a file of a folder that the user names, and checks the copy"),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
     "operations/vector_file.py": (None, "reads AOI files that the manifest names"),

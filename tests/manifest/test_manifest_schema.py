@@ -81,6 +81,7 @@ tile = "30UXC"
 relative_orbit = 137
 exclude = ["S2B_*"]
 latest = 5
+recheck = "7d"
 reprocessed = "newest"
 filters = { maxCloudPercent = 50 }
 [dataset.radar]

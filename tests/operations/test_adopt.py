@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sedas_sync.operations.adopt import Names
+from sedas_sync.model.scene import DesiredScene, Scene
+from sedas_sync.operations.adopt.candidates import Names
 from sedas_sync.sandbox import RowCatalogue, make_row
 
 S2 = "S2A_MSIL1C_20190506T110621_N0207_R137_T30UXC_20190506T131402"
@@ -45,10 +46,12 @@ def test_zips_as_the_original_client_leaves_them(workspace, sandbox, offered):
         put(workspace.mirror, **{f"{name}.zip": content})
     ran = workspace.run("adopt", "--json")
     assert ran.code == 0, ran.err
+    size = sum(map(len, offered.values()))
     assert ran.json["summary"] == {
-        "adopted": 4, "held": 0, "wrong": 0, "unwanted": 0, "failed": 0, "bytes": sum(map(len, offered.values())),
+        "adopted": 4, "held": 0, "wrong": 0, "incomplete": 0, "unwanted": 0, "failed": 0, "bytes": size,
+        "bytes_by_result": {"adopted": size, "held": 0, "wrong": 0, "incomplete": 0, "unwanted": 0, "failed": 0},
     }  # fmt: skip
-    assert set(ran.json["files"][0]) == {"file", "result", "id", "path", "size", "level", "detail"}
+    assert set(ran.json["files"][0]) == {"file", "result", "id", "path", "size", "level", "detail", "added"}
     assert {file["level"] for file in ran.json["files"]} == {"crc"}
     assert sandbox.downloads == 0
     applied = workspace.run("apply", "--json")
@@ -91,15 +94,15 @@ def test_wrong_ones_are_named_and_left_where_they_are(workspace, offered):
     assert "A.zip" in ran.err
     for name, content in strangers.items():
         assert (workspace.mirror / name).read_bytes() == content
-    assert "wrong    A.zip" in workspace.run("adopt").err
+    assert "wrong      A.zip" in workspace.run("adopt").err
 
 
 def test_what_no_dataset_wants_is_no_failure(workspace, offered):
     put(workspace.mirror, **{"unheard-of.zip": offered["A"]})
     ran = workspace.run("adopt")
     assert ran.code == 0
-    assert "unwanted unheard-of.zip" in ran.err
-    assert ran.out == "Adopted: 1 unwanted.\n"
+    assert "unwanted   unheard-of.zip" in ran.err
+    assert ran.out == "Adopted: 1 unwanted (188 B).\n"
 
 
 def test_size_and_digest_that_the_catalogue_states_are_checked(workspace, sandbox, offered):
@@ -273,17 +276,23 @@ def test_usage_errors(workspace, offered, arguments):
     assert workspace.run("adopt", *arguments).code == 2
 
 
-def test_a_failed_search_adopts_what_it_found_and_says_so(workspace, sandbox, offered):
+@pytest.mark.parametrize("option", ["--dry-run", "--all"])
+def test_a_failed_search_blames_no_file(workspace, sandbox, offered, option):
     from sedas_sync.sandbox import Faults, Rule
     from sedas_sync.sandbox.faults import fail
 
     put(workspace.mirror, **{"A.zip": offered["A"]})
     workspace.write(MAY, transfer="retries = 0")
     sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
-    ran = workspace.run("adopt", "--json")
+    ran = workspace.run("adopt", option, "--json")
     assert ran.code == 1
     assert ran.json["search_complete"] is False
+    assert ran.json["files"] == []
     assert [failure["id"] for failure in ran.json["failures"]] == ["d"]
+    ran = workspace.run("adopt", option)
+    assert (ran.code, "A.zip" in ran.err) == (1, False)
+    assert "a search failed" in ran.out
+    assert workspace.run("adopt", option, SEDAS_PASSWORD="wrong").code == 4
 
 
 @pytest.mark.parametrize(
@@ -294,7 +303,11 @@ def test_a_failed_search_adopts_what_it_found_and_says_so(workspace, sandbox, of
     ],
 )  # fmt: skip
 def test_ids_in_names(name, found):
-    assert Names([S2, S1, "A", "AB"]).find(name) == found
+    wants = {
+        scene_id: DesiredScene.of("archive", Scene(id=scene_id), datasets=("d",), path=f"{scene_id}.zip")
+        for scene_id in (S2, S1, "A", "AB")
+    }
+    assert Names(wants).find(name) == found
 
 
 def test_files_taken_in_are_written_some_at_a_time_and_never_lost(tmp_path, monkeypatch):

@@ -82,6 +82,21 @@ def test_the_order_of_a_damaged_file_is_forgotten_too(weeks):
     assert listed(weeks) == []
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_orders_that_a_lost_index_has_forgotten_are_looked_up(weeks, known):
+    weeks.sandbox.order_delay = 1e9
+    old, new = weeks.row("OLD", 9, online=False), weeks.row("NEW", 1)
+    weeks.offer(old, new)
+    weeks.write("-10d")
+    assert weeks.apply().ordered == 1
+    for file in (weeks.path / "scenes" / ".sedas-sync").glob("index.db*"):
+        file.unlink()
+    weeks.clock.move(days=3)
+    weeks.offer(*[old] * known, new)
+    assert weeks.apply().exit_code == 0
+    assert len(listed(weeks)) == (not known)
+
+
 def test_the_order_of_a_withdrawn_scene_stays(weeks):
     weeks.sandbox.order_delay = 1e9
     weeks.offer(weeks.row("A", 5, online=False), weeks.row("B", 1))

@@ -476,7 +476,10 @@ def test_scene_that_can_never_be_downloaded_is_skipped(place, stac):
     plan = place.run("plan", "--json").json
     (skip,) = (action for action in plan["actions"] if action["action"] == "skip")
     assert skip["id"] == "S1"
-    assert skip["reason"] == "its assets B04, visual cannot be downloaded: the address is s3://, not http or https"
+    assert (
+        skip["reason"]
+        == "its assets B04, visual cannot be downloaded: the address is s3://; set `s3 = {}` in the archive's table"
+    )
     ran = place.run("apply", "--json")
     assert (ran.code, ran.summary["fetched"], ran.summary["pending"]) == (0, 1, 0)
     assert place.run("lock").code == place.run("apply", "--locked").code == place.run("verify").code == 0

@@ -20,5 +20,6 @@ def test_a_mirror_in_operation_raises_no_alarm_without_a_cause(tmp_path, monkeyp
     finally:
         year.close()
     print(f"{DAYS} days, {len(year.runs)} nightly runs, {len(changes)} changes; {dict(year.happened)}")
+    assert year.spared > DAYS / 5
     assert len(year.runs) > DAYS * 0.7
     assert len(runs) <= 1000

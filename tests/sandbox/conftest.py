@@ -1,9 +1,7 @@
-"""A sandbox with a client that is logged in, and the script that computes the sandbox's data."""
+"""A sandbox with a client that is logged in."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +9,6 @@ from sandbox_client import Client, Clock
 
 from sedas_sync.sandbox import Sandbox
 from sedas_sync.sandbox.server import ORDER_DELAY
-
-sys.path.append(str(Path(__file__).parents[2] / "tools"))  # for `sandbox_catalogue` and the modules beside it
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def test_the_bytes_are_the_same_everywhere():
 
 FIXED = {
     "GRD": "13bb39e91b03436f7b74221e10009f9f",
-    "L1C": "42d529225f2e502b6ddbf0f376f35238",
+    "L1C": "3eaf79bd5eab9ba9eb7978c8eb497f04",
     "SLC": "22aab91dee1db592e57dc18a108ff3cf",
 }
 

@@ -64,7 +64,11 @@ def run_examples(texts, workspace):
         replace(workspace, path=file.parent).write()
         file.write_text(text)
     return subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning", "-c", RUN, *map(str, files)],
+        # odc-geo calls a function of shapely that is deprecated.
+        [
+            *(sys.executable, "-W", "error::DeprecationWarning", "-W", "ignore::DeprecationWarning:odc.geo.geom"),
+            *("-c", RUN, *map(str, files)),
+        ],
         cwd=workspace.path,
         env=workspace.environment(PYTHONPATH=str(settings)),
         capture_output=True,

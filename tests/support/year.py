@@ -2,8 +2,10 @@
 
 Every day a catalogue gains, loses, reprocesses, changes and archives scenes. Servers fail, quotas run out, files rot,
 disks are restored, clocks are wrong, manifests are edited, and on some days the machine is off. The nightly run is
-`apply --no-wait --prune`, the weekly one `verify --repair`. After each the oracle checks what is on disk, and that
-every failure has a cause that it knows: an alarm without one is a mistake of the program.
+`apply --no-wait`, in every second night with `--prune`, the weekly one `verify --repair`. After each the oracle checks
+what is on disk, and that every failure has a cause that it knows: an alarm without one is a mistake of the program.
+
+The manifest has two datasets: one that moves with time, and one of the autumn before, which has `recheck`.
 """
 
 import hashlib
@@ -25,7 +27,9 @@ from sedas_sync.sandbox.faults import fail
 WINDOWS = ("-30d", "-20d", "-45d")
 WORK = b"work of somebody"
 EDITED = timedelta(days=25)
-"""How long the removals of an edit may take: a tenth of the mirror a night, at least five files."""
+"""How long the removals of an edit may take: a tenth of the mirror in two nights, at least five files."""
+AUTUMN = '[dataset.autumn]\naoi = "a"\nstart = 2025-09-01\nend = 2025-10-15\nrecheck = "7d"\n'
+RECHECK = timedelta(days=7)
 
 
 @dataclass
@@ -40,6 +44,9 @@ class Truth:
     version: int = 1
     back: datetime | None = None
     """When the catalogue lists it again."""
+    changed: datetime | None = None
+    """When it got its version, if it is of the autumn."""
+    autumn: bool = False
 
     def content(self, version=None):
         """The bytes of a version."""
@@ -87,6 +94,11 @@ class Year:
         self.doubted = False
         """Whether the last run had a wrong clock."""
         self.faults = {}
+        self.asked = None
+        """When a run has last searched for the autumn."""
+        self.asked_before_backup = None
+        self.spared = 0
+        """How many runs have not."""
         self.kept = {}
         """Versions that are on disk and must not get lost, by id: the catalogue may no longer have them."""
         self.orphaned = False
@@ -109,6 +121,8 @@ class Year:
         self.sandbox.start()
         for age in range(40):
             self.acquire(self.clock() - timedelta(days=age), delay=0)
+        for day in range(10):
+            self.acquire_in_autumn(day)
         self.write()
         for day in range(days):
             self.one_day(day)
@@ -116,7 +130,7 @@ class Year:
 
     def write(self):
         """Write the manifest. Without an index, only a checksum tells a file from its later version."""
-        self.weeks.write(self.window, 'reprocessed = "newest"\n', archive='filehash = "enforce"\n')
+        self.weeks.write(self.window, f'reprocessed = "newest"\n{AUTUMN}', archive='filehash = "enforce"\n')
 
     def one_day(self, day):
         self.faults, self.skew = {}, timedelta()
@@ -137,6 +151,8 @@ class Year:
             (0.02, self.restore),
             (0.015, self.lose_index),
             (0.025, self.edit),
+            (0.02, self.gain_in_autumn),
+            (0.03, self.change_in_autumn),
         ):
             if day and self.chance(chance):
                 self.happened[event.__name__] += 1
@@ -161,6 +177,19 @@ class Year:
         made = acquired + timedelta(hours=3)
         scene = Truth(name(acquired, 509, made), acquired, made + timedelta(days=delay))
         self.truth[scene.id] = scene
+
+    def acquire_in_autumn(self, day):
+        acquired = self.clock().replace(year=2025, month=9, day=1 + day % 30, hour=10 + day // 30)
+        self.acquire(acquired, delay=0)
+        scene = list(self.truth.values())[-1]
+        scene.autumn, scene.published, scene.changed = True, self.clock(), self.clock()
+
+    def gain_in_autumn(self):
+        self.acquire_in_autumn(sum(scene.autumn for scene in self.truth.values()))
+
+    def change_in_autumn(self):
+        scene = self.some(scene for scene in self.truth.values() if scene.autumn)
+        scene.version, scene.changed = scene.version + 1, self.clock()
 
     def offer(self):
         listed = [scene for scene in self.truth.values() if self.is_listed(scene)]
@@ -252,6 +281,7 @@ class Year:
     def restore(self):
         if self.backup is None:
             return
+        self.asked = self.asked_before_backup
         shutil.rmtree(self.root)
         shutil.copytree(self.backup, self.root, symlinks=True)
         for scene_id in set(self.kept) | set(self.truth):
@@ -273,6 +303,7 @@ class Year:
     # -- the runs, and what the oracle expects of them ---------------------------------------------------------------
 
     def nightly(self):
+        self.pruned = self.chance(0.5)
         before = len(self.sandbox.log)
         with self.weeks.mirror() as mirror:
             if self.orphaned and not self.faults and not self.skew:
@@ -283,7 +314,9 @@ class Year:
                 # No archive knows them now, so that nothing can tell what they are.
                 self.unknown |= {scene_id for scene_id in self.files() if not self.is_listed(self.truth[scene_id])}
             try:
-                summary = mirror.sync(prune=True, wait=False)
+                with mirror.locked(), mirror.recording("apply"):
+                    plan = mirror.plan(prune=self.pruned)
+                    summary = mirror.apply(plan, wait=False)
             except ss.AuthenticationError:
                 assert "login" in self.faults, "an account is refused without a cause"
                 self.runs.append(4)
@@ -294,6 +327,7 @@ class Year:
         self.runs.append(summary.exit_code)
         self.explain(summary)
         self.check_files(summary)
+        self.check_autumn(plan)
         self.check_orders(summary, left)
         assert status.last_run.exit_code == summary.exit_code
         shown, failed = ({failure.id for failure in some} for some in (status.failures, summary.failures))
@@ -308,6 +342,7 @@ class Year:
         for failure in summary.failures:
             cause = {
                 "d": "search" in self.faults,
+                "autumn": "search" in self.faults,
                 "prune": self.skew or self.doubted or self.clock() - self.edited < EDITED,
             }.get(failure.id, failure.id in self.failing or "ordered again after" in failure.error)
             assert cause, f"{self.clock():%Y-%m-%d}: an alarm that nothing explains: {failure}"
@@ -318,6 +353,7 @@ class Year:
         here = {scene_id: file.read_bytes() for scene_id, file in self.files().items()}
         # A file that somebody has changed is replaced if its scene is wanted, and is theirs otherwise.
         wanted = {scene.id for scene in self.current() if scene.online and "search" not in self.faults}
+        wanted |= {scene.id for scene in self.truth.values() if scene.autumn and "search" not in self.faults}
         here = {key: content for key, content in here.items() if content != WORK or key in wanted}
         for scene_id, content in here.items():
             scene = self.truth[scene_id]
@@ -334,10 +370,26 @@ class Year:
                 assert here.get(scene.id) == scene.content(), f"{scene.id}: is missing or outdated"
             elif scene.id not in here and not self.successor(scene.id):
                 assert summary.exit_code in (1, 3), f"{scene.id}: is missing, and nobody says so"
-        if summary.exit_code in (0, 3) and not self.skew and not self.orphaned:
-            old = {scene_id for scene_id in here if self.truth[scene_id].acquired < first} - self.unknown
+        if self.pruned and summary.exit_code in (0, 3) and not self.skew and not self.orphaned:
+            truth = [self.truth[scene_id] for scene_id in here]
+            old = {scene.id for scene in truth if scene.acquired < first and not scene.autumn} - self.unknown
             assert not old, f"{self.clock():%Y-%m-%d}: files that are too old are left: {old}"
         self.kept = dict.fromkeys(here, True)
+
+    def check_autumn(self, plan):
+        """What had come or changed before the last search for the autumn is here, and that search is not too old."""
+        if "search" in self.faults:
+            return
+        assert not (self.pruned and plan.not_asked)
+        if "autumn" in plan.not_asked:
+            self.spared += 1
+        else:
+            self.asked = self.clock()
+        assert self.clock() + self.skew - plan.searched["autumn"] < RECHECK
+        here = self.files()
+        for scene in self.truth.values():
+            if scene.autumn and self.asked is not None and scene.changed <= self.asked:
+                assert here[scene.id].read_bytes() == scene.content(), f"{scene.id} is outdated"
 
     def successor(self, scene_id):
         """The later processing of a scene, if the catalogue has it."""
@@ -354,7 +406,7 @@ class Year:
             assert number <= allowed + 7 * (scene_id in self.broken), f"{scene_id}: ordered {number} times"
 
     def check_orders(self, summary, orders):
-        if summary.failures or self.skew:
+        if summary.failures or self.skew or not self.pruned:
             return
         first = self.first()
         for order in orders:
@@ -378,7 +430,7 @@ class Year:
 
     def back_up(self):
         if self.chance(0.15):
-            self.backup = self.weeks.path / "backup"
+            self.backup, self.asked_before_backup = self.weeks.path / "backup", self.asked
             shutil.rmtree(self.backup, ignore_errors=True)
             shutil.copytree(self.root, self.backup, symlinks=True)
 

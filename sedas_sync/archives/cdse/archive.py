@@ -18,12 +18,23 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import keycloak, odata, rows
-from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES, CdseConfig, netrc_entries
+from sedas_sync.archives.cdse.bucket import ProductFiles
+from sedas_sync.archives.cdse.kind import (
+    LIVE_URL,
+    LOGIN_URL,
+    S3_URL,
+    TRUSTED_HOSTS,
+    VARIABLES,
+    CdseConfig,
+    netrc_entries,
+)
 from sedas_sync.archives.cdse.second_factor import SecondFactor
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.lenient import Reporter, once
-from sedas_sync.archives.protocol import Orders, Warn
+from sedas_sync.archives.protocol import Archive, Orders, Warn
+from sedas_sync.archives.s3 import Buckets
+from sedas_sync.archives.s3_config import S3Config
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
@@ -417,18 +428,30 @@ def _shown(row: object) -> str:
     return shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
 
 
-def open_archive(opening: "Opening") -> CdseArchive:
+def open_archive(opening: "Opening") -> Archive:
     """Open the archive that a manifest describes; it looks for credentials when it needs them."""
     config, transfer = cast(CdseConfig, opening.config), opening.transfer
     login = urlsplit(config.login_url).hostname or ""
-    return CdseArchive(
+    s3 = config.s3 or S3Config()
+    server = s3.endpoint or S3_URL
+    in_bucket = config.access == "s3"
+    servers = (urlsplit(server).hostname or "",) if in_bucket else ()
+    reach = Reach(api=config.url, trusted_hosts=(*config.trusted_hosts, *servers))
+    api = session.Api(
+        retries=transfer.retries,
+        connect_timeout=transfer.connect_timeout,
+        stall_timeout=transfer.stall_timeout,
+        reach=reach,
+    )
+    archive = CdseArchive(
         config.url,
         credentials=lambda: opening.credentials(also=(login,), entries=netrc_entries(config.url, config.login_url)),
         prompt=opening.prompt,
         login_url=config.login_url,
         trusted_hosts=config.trusted_hosts,
         collections=config.collections,
-        retries=transfer.retries,
-        connect_timeout=transfer.connect_timeout,
-        stall_timeout=transfer.stall_timeout,
+        api=api,
     )
+    if not in_bucket:
+        return archive
+    return ProductFiles(archive, Buckets(s3, api, opening.clock), api, server=server, files=config.files, reach=reach)

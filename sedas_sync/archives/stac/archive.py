@@ -1,8 +1,8 @@
 """A STAC API as an archive: search, look-up by id, and links to assets."""
 
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
@@ -11,6 +11,9 @@ from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.cdse.archive import CONNECTIONS as CDSE_CONNECTIONS
 from sedas_sync.archives.lenient import Reporter, once
 from sedas_sync.archives.protocol import Orders, Warn
+from sedas_sync.archives.s3 import Buckets
+from sedas_sync.archives.s3 import hosts_of as s3_hosts
+from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac import logins, whole_search
 from sedas_sync.archives.stac.api import Body, StacApi, Walk, bounds
@@ -20,6 +23,7 @@ from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SIGN_URL, StacConfig
 from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_parquet
+from sedas_sync.archives.stac.storage import storage_of
 from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
@@ -51,6 +55,8 @@ class StacArchive:
         rewrite: Beginnings of links in the catalogue, each with what replaces it.
         trusted_hosts: Hosts that links may lead to at loopback and private addresses, wherever the API is.
         connections: Downloads of an account at the same time; None if the service sets no limit.
+        s3: How files in buckets are downloaded; None if they are not.
+        clock: Returns the present time, UTC.
     """
 
     orders: Orders | None = None
@@ -66,6 +72,8 @@ class StacArchive:
         api: session.Api | None = None,
         trusted_hosts: Iterable[str] = (),
         connections: int | None = None,
+        s3: S3Config | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.connections = connections
         self.identity = f"stac {url.rstrip('/')}/"
@@ -73,8 +81,11 @@ class StacArchive:
         self._assets = tuple(assets)
         self._rewrite = dict(rewrite)
         self._access = access or _access.Header(None, url)
-        self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
+        self._s3 = s3
+        servers = s3_hosts(s3) if s3 is not None else ()
+        self._reach = Reach(api=url, trusted_hosts=(*trusted_hosts, *servers))
         self._http = api or session.Api(reach=self._reach)
+        self._buckets = None if s3 is None else Buckets(s3, self._http, clock)
         self._stac = StacApi(url, self._http, self._access)
         self._lock = threading.Lock()
         self._is_known = False
@@ -176,6 +187,8 @@ class StacArchive:
         url = scene.download_url
         if url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
+        if url.startswith(SCHEME):
+            return self._in_bucket(scene, url, refused)
         if refused is not None:
             url = self._current_link(scene, url)
         link, headers = self._access.link(url, refused)
@@ -193,6 +206,18 @@ class StacArchive:
                 f"the catalogue has no link to it except {redact.shorten(url, 120)}; {self._access.advice(url)}"
             )
         return located
+
+    def _in_bucket(self, scene: Scene, url: str, refused: Download | None) -> Download:
+        if self._buckets is None:
+            raise ArchiveError(f"{url} is in a bucket, and the manifest's table of the archive has no `s3`")
+        place = storage_of(scene.extra).place
+        return Download(
+            url=self._buckets.link(url, place, pays=scene.requester_pays, refused=refused),
+            size=scene.size,
+            digest=scene.digest,
+            reach=self._reach,
+            connections=self.connections,
+        )
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
@@ -254,7 +279,7 @@ class StacArchive:
             warn(f"an item was left out because {error}: {redact.shorten(str(shown or feature), 120)}")
             return None
         return item, scene_of_item(
-            item, base or self._address(item), self._assets, lambda sentence: report(item["id"], sentence)
+            item, base or self._address(item), self._assets, lambda sentence: report(item["id"], sentence), self._s3
         )
 
     def _address(self, item: dict[str, Any]) -> str:
@@ -332,7 +357,14 @@ def open_archive(opening: "Opening") -> StacArchive:
         retries=transfer.retries,
         connect_timeout=transfer.connect_timeout,
         stall_timeout=transfer.stall_timeout,
-        reach=Reach(api=url, trusted_hosts=(*config.trusted_hosts, *([signer] if signer else []))),
+        reach=Reach(
+            api=url,
+            trusted_hosts=(
+                *config.trusted_hosts,
+                *([signer] if signer else []),
+                *(s3_hosts(config.s3) if config.s3 is not None else ()),
+            ),
+        ),
     )
 
     def account(variables: Variables, entries: Iterable[str] = ()) -> logins.Find:
@@ -364,4 +396,6 @@ def open_archive(opening: "Opening") -> StacArchive:
         api=api,
         trusted_hosts=config.trusted_hosts,
         connections=CDSE_CONNECTIONS if config.auth == "cdse" else None,
+        s3=config.s3,
+        clock=opening.clock,
     )

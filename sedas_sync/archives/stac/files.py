@@ -15,7 +15,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
+from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac.multihash import digest_of
+from sedas_sync.archives.stac.storage import Storage, storage_of
 from sedas_sync.model.path_template import safe_name as _safe_name
 from sedas_sync.model.scene import RemoteFile
 
@@ -71,6 +73,8 @@ class Choice(NamedTuple):
     """Names of the files of all other assets."""
     problems: Mapping[str, str]
     """The assets that should be chosen but cannot be downloaded, each with a sentence that says why."""
+    storages: tuple[Storage, ...] = ()
+    """Where the files are that are in buckets."""
 
     @property
     def fetchable(self) -> bool:
@@ -78,34 +82,40 @@ class Choice(NamedTuple):
         return any(file.url is not None for file in self.files)
 
 
-def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> Choice:
+def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str], buckets: S3Config | None = None) -> Choice:
     """Choose the assets of an item that are the files of a scene.
 
     With patterns: all assets of which the key matches one. Without: assets with the role `data`, or else all assets
     except thumbnails, overviews and metadata; of these
 
     1. an archive of the whole product alone, if there is one
-    2. of twins, which are the same data in another format or at another place, the first of: with an http(s) link, not
+    2. of twins, which are the same data in another format or at another place, the first of: can be downloaded, not
        JPEG 2000, first by key.
+
+    A link of an asset is one to a bucket if `buckets` is given, or else http(s).
 
     Args:
         item: The item as the API sent it.
         base: URL that relative links are resolved against.
         patterns: Names or patterns of assets (`B0*`); case-sensitive.
+        buckets: How files in buckets are downloaded; None if they are not.
     """
+    links = _Links(base, item["properties"], buckets)
     assets = {key: asset for key, asset in item["assets"].items() if _has_link(asset)}
     keys = _matching(assets, patterns) if patterns else _data(assets)
-    problems = {key: problem for key in keys if (problem := _problem(assets[key], base))}
+    problems = {key: problem for key in keys if (problem := links.problem(assets[key]))}
     lost = problems.keys()
     chosen = [key for key in keys if key not in problems] or keys
     if not patterns:
         chosen = [key for key in chosen if _is_whole(key, assets[key])][:1] or _without_twins(chosen, assets)
         if problems:
             problems = _worth_reporting(problems, chosen, assets)
-    urls = {key: None if key in problems else _url(assets[key], base) for key in chosen}
+    urls = {key: None if key in problems else links.best(assets[key]) for key in chosen}
+    found = (links.in_bucket(assets[key]) for key, url in urls.items() if url is not None and buckets is not None)
+    storages = tuple(dict.fromkeys(one[1] for one in found if one is not None))
     names = _names(item["assets"])
     others = _shared(tuple(sorted(name for key, name in names.items() if key not in urls and key not in lost)))
-    return Choice(tuple(chosen), _files(item["assets"], urls, names), others, problems)
+    return Choice(tuple(chosen), _files(item["assets"], urls, names), others, problems, storages)
 
 
 @lru_cache(maxsize=1024)
@@ -227,15 +237,63 @@ def with_links(item: dict[str, Any], rewrite: Mapping[str, str]) -> dict[str, An
     return {**item, "assets": {key: changed(asset) for key, asset in item["assets"].items()}}
 
 
-def _problem(asset: Mapping[str, Any], base: str) -> str | None:
-    """Explain why an asset cannot be downloaded, as a sentence; None if it can."""
-    if "zarr" in media_type(asset):
-        return "a Zarr store is a folder of many files that the catalogue does not list"
-    try:
-        url = _url(asset, base)
-        return None if url.startswith(_HTTP) else f"the address is {urlsplit(url).scheme}://, not http or https"
-    except ValueError:
-        return "the link is not valid"
+class _Links:
+    """The links of an item's assets.
+
+    Args:
+        base: URL that relative links are resolved against.
+        properties: Of the item.
+        buckets: How files in buckets are downloaded; None if they are not.
+    """
+
+    def __init__(self, base: str, properties: Mapping[str, Any], buckets: S3Config | None) -> None:
+        self._base = base
+        self._properties = properties
+        self._buckets = buckets
+
+    def problem(self, asset: Mapping[str, Any]) -> str | None:
+        """Explain why an asset cannot be downloaded, as a sentence; None if it can."""
+        if "zarr" in media_type(asset):
+            return "a Zarr store is a folder of many files that the catalogue does not list"
+        try:
+            url = self.best(asset)
+        except ValueError:
+            return "the link is not valid"
+        if url.startswith(_HTTP) or (url.startswith(SCHEME) and self.in_bucket(asset) is not None):
+            return None
+        if not url.startswith(SCHEME):
+            return f"the address is {urlsplit(url).scheme}://, not http or https"
+        key = "s3 = { requester_pays = true }" if storage_of(self._properties, asset).requester_pays else "s3 = {}"
+        paid = ", and your account then pays for the transfer" if "pays" in key else ""
+        return f"the address is {SCHEME}; set `{key}` in the archive's table{paid}"
+
+    def best(self, asset: Mapping[str, Any]) -> str:
+        """Return the link to download: to a bucket if they are used, or else http(s), or else the asset's own."""
+        found = self.in_bucket(asset)
+        if found is not None:
+            return found[0]
+        links = self._all(asset)
+        own = next(links)[0]
+        if own.startswith(_HTTP):
+            return own
+        return next((url for url, _ in links if url.startswith(_HTTP)), own)
+
+    def in_bucket(self, asset: Mapping[str, Any]) -> tuple[str, Storage] | None:
+        """Return the first link to a bucket that may be used, and its storage; None if there is none."""
+        if self._buckets is None:
+            return None
+        for url, parts in self._all(asset):
+            if url.startswith(SCHEME):
+                storage = storage_of(self._properties, *parts)
+                if self._buckets.requester_pays or not storage.requester_pays:
+                    return url, storage
+        return None
+
+    def _all(self, asset: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Mapping[str, Any], ...]]]:
+        """Yield the links of an asset (alternate-assets extension), each with what describes it."""
+        yield joined(self._base, str(asset["href"])), (asset,)
+        for other in _alternates(asset):
+            yield joined(self._base, str(other["href"])), (other, asset)
 
 
 def media_type(asset: Mapping[str, Any]) -> str:
@@ -263,15 +321,6 @@ def _files(
             ),
         )
     return tuple(sorted(files.values(), key=lambda file: file.name))
-
-
-def _url(asset: Mapping[str, Any], base: str) -> str:
-    """Return the link of an asset: the first http(s) link (alternate-assets extension), or else its own."""
-    own = joined(base, str(asset["href"]))
-    if own.startswith(_HTTP):
-        return own
-    others = (joined(base, str(other["href"])) for other in _alternates(asset))
-    return next((url for url in others if url.startswith(_HTTP)), own)
 
 
 def joined(base: str, href: str) -> str:

@@ -7,7 +7,7 @@ A field that cannot be read is unknown, and reported. It never costs the scene.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
 from typing import Any
 
@@ -15,8 +15,10 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.archives.lenient import Properties, Report, wkt_of
+from sedas_sync.archives.s3_config import S3Config
 from sedas_sync.archives.stac.files import Choice, choose, joined, unavailable_reason
 from sedas_sync.archives.stac.sensors import sensor_of
+from sedas_sync.archives.stac.storage import Storage
 from sedas_sync.model.files import total_size
 from sedas_sync.model.satellites import group_of, spelled
 from sedas_sync.model.scene import Scene
@@ -50,7 +52,9 @@ def item_of(feature: Any) -> dict[str, Any]:
     return feature if isinstance(feature.get("assets"), dict) else {**feature, "assets": {}}
 
 
-def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str], report: Report) -> Scene:
+def scene_of_item(
+    item: Mapping[str, Any], base: str, patterns: Sequence[str], report: Report, buckets: S3Config | None = None
+) -> Scene:
     """Convert an item to a scene.
 
     Args:
@@ -58,10 +62,11 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str], r
         base: URL of the item, if it does not state its own.
         patterns: Which assets are its files; see `sedas_sync.archives.stac.files.choose`.
         report: Called for each field that cannot be read and each asset that cannot be downloaded.
+        buckets: How files in buckets are downloaded; None if they are not.
     """
     read = Properties(item["properties"], report)
     own = _self(item, base)
-    choice = choose(item, own, patterns)
+    choice = choose(item, own, patterns, buckets)
     never = None if choice.fetchable else _why_nothing(choice, patterns)
     if never is None:
         for key, problem in choice.problems.items():
@@ -95,7 +100,10 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str], r
         never=never is not None,
         thumbnail_url=_picture(item, own, "thumbnail"),
         quicklook_url=_picture(item, own, "overview"),
-        extra=LazyJson(_rest(item, own)),
+        requester_pays=buckets is not None
+        and buckets.requester_pays
+        and any(storage.requester_pays is not False for storage in choice.storages),
+        extra=LazyJson(_rest(item, own, choice.storages)),
     )
     size = total_size(whole)
     return whole if size is None else replace(whole, size=size)
@@ -133,10 +141,13 @@ def _joined(base: str, href: str) -> str | None:
         return None
 
 
-def _rest(item: Mapping[str, Any], own: str) -> dict[str, Any]:
+def _rest(item: Mapping[str, Any], own: str, storages: Iterable[Storage]) -> dict[str, Any]:
     rest = {name: value for name, value in item["properties"].items() if name not in _READ}
     if isinstance(item.get("collection"), str):
         rest["collection"] = item["collection"]
+    # The region is needed for links, and some items state it in their assets.
+    if "storage:region" not in rest and (region := next((one.place.region for one in storages), None)):
+        rest["storage:region"] = region
     return {**rest, "item": own}
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from sedas_sync.archives.s3_config import S3Key
 from sedas_sync.archives.stac.filters import conditions
 from sedas_sync.manifest import fields
 from sedas_sync.manifest.archive_types import ArchiveType, Variables
@@ -48,7 +49,7 @@ def token_variables(archive: str) -> tuple[Variables, ...]:
 class StacConfig(WebArchiveConfig):
     """The table of an archive of type `stac`."""
 
-    LOCK_IGNORES = frozenset({"auth", "sign_url", "login_url", "rewrite"})
+    LOCK_IGNORES = frozenset({"auth", "sign_url", "login_url", "rewrite", "s3"})
     REMOVED_KEYS = MappingProxyType(
         {
             "token_env": "the environment says which token is for which host: set STAC_TOKEN and STAC_HOST, or for one "
@@ -75,6 +76,7 @@ class StacConfig(WebArchiveConfig):
             'or of a public bucket, as in `"s3://sentinel-cogs/" = "https://sentinel-cogs.s3.us-west-2.amazonaws.com/"`.',
         ),
     ]
+    s3: S3Key = None
     auth: Annotated[Access, fields.AnyCase(), Field(description="How to log in to the API and its assets.")] = "none"
     sign_url: Annotated[
         fields.Address | None,

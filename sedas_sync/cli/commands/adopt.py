@@ -19,6 +19,7 @@ def run(
     copy: bool,
     move: bool,
     known: bool,
+    dry_run: bool,
     jobs: int | None,
     take_over: bool,
     lock_timeout: float,
@@ -46,6 +47,7 @@ def run(
             source,
             how=how,
             known=known,
+            dry_run=dry_run,
             jobs=jobs,
             on_file=show,
             on_event=reporter,
@@ -65,7 +67,7 @@ def run(
 
 
 def _is_shown(file: File, common: Globals) -> bool:
-    if file.result in (Result.WRONG, Result.FAILED):
+    if file.result in (Result.WRONG, Result.INCOMPLETE, Result.FAILED):
         return True
     if common.quiet or common.as_json:
         return False

@@ -8,7 +8,7 @@ from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
-from sedas_sync.operations.init import Start, from_box, from_file
+from sedas_sync.operations.init import Start, from_box, from_file, from_folder
 from sedas_sync.operations.init_template import OWN_AREA, Wish, manifest_text
 from sedas_sync.operations.load import check_manifest
 from sedas_sync.output.documents.catalogue import InitDocument
@@ -19,6 +19,7 @@ def run(
     *,
     source: str | None,
     box: str | None,
+    folder: str | None,
     archive: str,
     start: str | None,
     end: str | None,
@@ -27,8 +28,10 @@ def run(
     common: Globals,
 ) -> None:
     """Write a commented manifest to start from."""
-    if source is not None and box is not None:
-        raise ManifestError("--aoi and --bbox are two ways to give the area: give one of them")
+    if sum(one is not None for one in (source, box, folder)) > 1:
+        raise ManifestError("--aoi, --bbox and --from-folder are ways to give the area: give one of them")
+    if folder is not None and (sensor, product_type) != (None, None):
+        raise ManifestError("--from-folder takes the sensors and product types of the folder: omit them")
     target = Path(manifest)
     exists = ManifestError(f"{target}: already exists and is not changed")
     if target.exists():
@@ -38,6 +41,8 @@ def run(
         first = from_file(source, target, wish)
     elif box is not None:
         first = from_box(box, target, wish)
+    elif folder is not None:
+        first = from_folder(folder, target, wish)
     else:
         first = Start(manifest_text(wish), (OWN_AREA,))
         check_manifest(first.text, target)
@@ -53,5 +58,6 @@ def run(
     if common.as_json:
         print_document(InitDocument(manifest=str(target), aois=aois, warnings=warnings))
     elif not common.quiet:
-        over = "" if source is None and box is None else f" over {', '.join(aois)}"
-        click.echo(f"Wrote {target}{over}. Next: `sedas-sync plan{as_argument(manifest)}`.")
+        over = "" if source is None and box is None and folder is None else f" over {', '.join(aois)}"
+        following = "plan" if folder is None else "adopt --dry-run"
+        click.echo(f"Wrote {target}{over}. Next: `sedas-sync {following}{as_argument(manifest)}`.")

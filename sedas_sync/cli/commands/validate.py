@@ -1,5 +1,7 @@
 """`sedas-sync validate`."""
 
+import sys
+
 import click
 
 from sedas_sync.cli.options import Globals
@@ -10,6 +12,7 @@ from sedas_sync.operations.areas import area_facts
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.output.areas import aoi_line
 from sedas_sync.output.documents.catalogue import AoiEntry, ValidateDocument
+from sedas_sync.output.style import look_of
 
 
 def run(manifest: str, *, common: Globals) -> None:
@@ -37,8 +40,6 @@ def run(manifest: str, *, common: Globals) -> None:
         )
         print_document(document)
     else:
-        for warning in warnings:
-            click.echo(warning)
-        for fact in facts:
-            click.echo(aoi_line(fact))
-        click.echo(f"{manifest}: valid, {count(len(checked.datasets), 'dataset')}")
+        valid = f"{manifest}: valid, {count(len(checked.datasets), 'dataset')}"
+        for line in (*warnings, *map(aoi_line, facts), valid):
+            click.echo(look_of(sys.stdout).wrap(line, after="  "))

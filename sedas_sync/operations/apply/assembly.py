@@ -77,7 +77,8 @@ class SceneAssembler:
         task.began = task.began or now.seconds
         self._open[task.action.id] = _OpenScene(task)
         # The link of an order is one for the whole scene. The catalogue may have one for each file by now.
-        yield Stage(task) if task.order is None else LookUp(task)
+        # Some archives list the files of a folder only now.
+        yield Stage(task) if task.order is None and not task.scene.unlisted else LookUp(task)
 
     def next_file(self, full: AbstractSet[str] = frozenset()) -> Task | None:
         """Return a file to download; None if no scene has one.
@@ -122,7 +123,9 @@ class SceneAssembler:
             yield Fail(task, error)
             return
         names = {file.name for file in task.scene.assets}
-        if isinstance(answer, Scene) and {file.name for file in answer.assets} == names:
+        if isinstance(answer, Scene) and task.scene.unlisted:
+            task.scene = answer
+        elif isinstance(answer, Scene) and {file.name for file in answer.assets} == names:
             task.scene = replace(answer, download_url=answer.download_url or task.scene.download_url)
         yield Stage(task)
 

@@ -45,8 +45,8 @@ MAX_LINK_FAILURES = 2
 """How often a refused link or token of a scene is renewed while no bytes arrive."""
 MAX_LOSSES = 3
 """How often a scene is given to another worker after its worker was lost."""
-_TOKEN_STATUSES = (400, 401, 403)
-"""HTTP statuses of a download server that refuses a token."""
+_TOKEN_STATUSES = (301, 307, 400, 401, 403)
+"""HTTP statuses of a download server that refuses a token or a signature; 301 and 307: the region of a signature."""
 
 
 class DownloadQueue:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 from msgspec import Meta, convert
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, locate_file, orders_of
+from sedas_sync.archives.protocol import Archive, list_files, locate_file, orders_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
@@ -297,11 +297,13 @@ class Performer:
             raise AuthenticationError(message, forbidden=status != _NO_LOGIN) from error
 
     def _look_up(self, task: do.Task) -> Scene | None:
-        """Return a scene as its archive lists it now.
+        """Return a scene as its archive lists it now, with its files if only these are missing.
 
         Raises:
             ArchiveError: the archive does not answer.
         """
+        if task.scene.unlisted:
+            return list_files(self._archives[task.archive], task.scene)
         return next(iter(self._archives[task.archive].look_up([task.scene.id], warn=lambda _: None)), None)
 
     def _locate(self, task: do.Task, refused: Download | None = None) -> Download:

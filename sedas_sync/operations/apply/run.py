@@ -194,7 +194,7 @@ class Run:
             task = self._assembler.next_file(full) or downloads.next(full)
             if task is None:
                 return
-            if task.scene.assets:
+            if task.scene.is_folder:
                 self._handle(*self._assembler.begin(task, self._now()))
             else:
                 downloads.begin(task, self._now())

@@ -243,7 +243,7 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
 
 
 class ResultCounts(Part, frozen=True, kw_only=True):
-    """Number of files with each result."""
+    """Number of files with each result. The folder of a scene counts as one."""
 
     adopted: Count
     """Files added to the index."""
@@ -251,6 +251,8 @@ class ResultCounts(Part, frozen=True, kw_only=True):
     """Files of scenes that the mirror has already."""
     wrong: Count
     """Files that are not the scene of their name."""
+    incomplete: Count
+    """Folders of products that lack files."""
     unwanted: Count
     """Files of scenes that match no dataset."""
     failed: Count
@@ -262,10 +264,12 @@ class AdoptSummary(ResultCounts, frozen=True, kw_only=True):
 
     bytes: Count
     """Bytes adopted."""
+    bytes_by_result: dict[str, Count]
+    """Bytes with each result."""
 
 
 class AdoptedEntry(Part, frozen=True, kw_only=True):
-    """One file."""
+    """One file, or folder of a scene."""
 
     file: str
     """Where it was found, below the folder."""
@@ -279,6 +283,8 @@ class AdoptedEntry(Part, frozen=True, kw_only=True):
     """How far the bytes are proved: by a checksum, every CRC, the zip's directory, or the length."""
     detail: str | None
     """Why, as a sentence."""
+    added: list[str]
+    """Files in the folder of a product that the product does not list; they are left alone."""
 
 
 class AdoptDocument(Document, frozen=True, kw_only=True):
@@ -289,7 +295,9 @@ class AdoptDocument(Document, frozen=True, kw_only=True):
     from_: str = field(name="from")
     """The folder that was searched for files."""
     search_complete: bool
-    """Whether every search found all there is."""
+    """Whether every search found all there is; if not, no file was looked at."""
+    dry_run: bool
+    """Whether nothing was changed; the result `adopted` then means that the file would be adopted."""
     summary: AdoptSummary
     """Number of files with each result."""
     files: list[AdoptedEntry]
@@ -301,10 +309,9 @@ class AdoptDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def about(cls, done: Adoption) -> Self:
         """Return what was adopted."""
-        adopted = sum(file.size for file in done.files if file.result is Result.ADOPTED)
         return cls.of(
             done,
             from_=done.source,
-            summary=AdoptSummary(**done.counts, bytes=adopted),
-            files=[AdoptedEntry.of(file, detail=file.detail or None) for file in done.files],
+            summary=AdoptSummary(**done.counts, bytes=done.bytes[Result.ADOPTED], bytes_by_result=done.bytes),
+            files=[AdoptedEntry.of(file, detail=file.detail or None, added=list(file.added)) for file in done.files],
         )

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from sedas_sync.model.events import Failure, iso
 from sedas_sync.model.local import ProofLevel
 from sedas_sync.model.order import OrderState
-from sedas_sync.model.plan import ActionKind, Plan
+from sedas_sync.model.plan import ActionKind, Plan, bytes_of
 from sedas_sync.model.reason import ReasonCode, RuleName
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
@@ -47,6 +47,8 @@ class ActionCounts(Part, frozen=True, kw_only=True):
     """Scenes that cannot be downloaded."""
     bytes: Count | None
     """Bytes to download; null if a size is not known."""
+    billed_bytes: Count | UnsetType | None = UNSET
+    """Those that your account pays for (`requester_pays`), if there are any; null if a size is not known."""
     expected_bytes: Count
     """Bytes to download, now and from orders, with estimates for scenes whose size is not stated."""
 
@@ -100,6 +102,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
             summary=ActionCounts(
                 **{kind.value: count for kind, count in plan.counts.items()},
                 bytes=plan.bytes,
+                billed_bytes=bytes_of(plan.billed) if plan.billed else UNSET,
                 expected_bytes=plan.expected_bytes,
             ),
             actions=[

@@ -67,8 +67,11 @@ class MirrorLinks:
     """The mirror, to look into its products."""
     to_mirror: str
     """The mirror as seen from an item, with forward slashes: the beginning of each link to a file."""
-    pictures: bool = True
-    """Whether a quick-look can be written beside the item."""
+    in_table: bool = False
+    """Whether items become rows of a table, which has a column for each asset.
+
+    Files of a product that have no key of their own are left out then, and no quick-look can be beside the item.
+    """
 
 
 class StacItem(NamedTuple):
@@ -166,16 +169,19 @@ def _assets(
         with open_product(links.root, held) as product:
             sizes, zipped = product.sizes, product.in_zip
             found = list(assets_of_product(sizes, baseline=named.baseline, grids=_grids(product)))
-            picture = _picture(product, found) if zipped and links.pictures else None
+            picture = _picture(product, found) if zipped and not links.in_table else None
     except UNREADABLE:
         # A product that is no zip file after all, or is damaged: its file is described without its content.
         pass
     if not zipped:
         keys = {asset.name: asset.key for asset in scene.assets if asset.key}
         described = {asset.file: asset for asset in found}
+        leave_out = links.in_table and any(asset.known for asset in found)
         made = {}
         for file in held.files:
             asset = described.get(file.name) if file.name else None
+            if leave_out and asset and not asset.known and file.name not in keys:
+                continue
             key = keys.get(file.name) or (asset.key if asset else file.name) or "product"
             fields = asset.fields if asset else {"type": media_type(file.path), "roles": ["data"]}
             made[key] = _file_asset(file, fields, f"{links.to_mirror}/{quote(file.path)}")

@@ -4,9 +4,9 @@ Assets have the names of the bands: `B04` and `TCI` in a Sentinel-2 L1C product,
 in a Sentinel-1 GRD product, `iw1-vv` in SLC. The metadata files that lead to all others have the names that the
 Copernicus Data Space gives them: `safe_manifest`, `product_metadata` and `granule_metadata`.
 
-Sources: the Sentinel-2 products specification document (names of files; scale, offset and nodata of pixels; the grids
-in `MTD_TL.xml`; wavelengths of Sentinel-2A), the Sentinel-1 product specification, the STAC extension `eo` (common
-names).
+Sources: the Sentinel-2 products specification document (names of files; scale, offset and nodata of pixels; grids in
+the metadata of a tile; wavelengths of Sentinel-2A), the Sentinel-1 product specification, the STAC extension `eo`
+(common names).
 """
 
 import re

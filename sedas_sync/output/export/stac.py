@@ -173,7 +173,7 @@ def write_geoparquet(
     """
     left_out: list[Failure] = []
     tally = Tally("writing items", sum(len(group.entries) for group in groups), on_step)
-    links = MirrorLinks(root=root, to_mirror=to_mirror, pictures=False)
+    links = MirrorLinks(root=root, to_mirror=to_mirror, in_table=True)
     items = []
     for group in groups:
         for made in items_of(tally(group.entries), links, left_out):

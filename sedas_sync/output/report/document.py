@@ -17,7 +17,7 @@ import shapely
 from sedas_sync import geometry
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import OnStep, Step, ignore_step, iso
-from sedas_sync.model.history import RunRecord
+from sedas_sync.model.history import RunRecord, short_command
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.order import Order, OrderState
@@ -314,7 +314,7 @@ def _orders(memory: Memory) -> list[dict[str, Any]]:
 
 def _run(run: RunRecord) -> dict[str, Any]:
     return {
-        "command": run.command,
+        "command": short_command(run.command),
         "started": iso(run.started),
         "ended": None if run.ended is None else iso(run.ended),
         "exit_code": run.exit_code,

@@ -245,7 +245,7 @@ def test_each_oddity_is_reported_once(server, archive):
         ({"assets": None}, "no assets that are data"),
         (
             {"assets": {"B04": {"href": "s3://bucket/B04.tif", "roles": ["data"]}}},
-            "its asset B04 cannot be downloaded: the address is s3://, not http or https",
+            "its asset B04 cannot be downloaded: the address is s3://; set `s3 = {}` in the archive's table",
         ),
         (
             {"assets": {"all": {"href": "https://e.org/a.zarr", "type": "application/vnd+zarr"}}},

@@ -208,7 +208,8 @@ def test_asset_that_cannot_be_downloaded_beside_others_is_left_out_with_a_warnin
         linked({"red": "https://e.org/4.tif image/tiff", "snow": "s3://e/SNW.jp2 image/jp2"}), warn=warnings.append
     )
     assert [asset.key for asset in scene.assets] == ["red"]
-    assert warnings == ["its asset snow cannot be downloaded and is left out: the address is s3://, not http or https"]
+    problem = "the address is s3://; set `s3 = {}` in the archive's table"
+    assert warnings == [f"its asset snow cannot be downloaded and is left out: {problem}"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,338 @@
+"""Files in S3 buckets: the address of an object, and a signed link to it.
+
+An object is downloaded by a GET request to a link whose query has the signature, so that ranges, resume and proof are
+those of any file. botocore finds the credentials and signs; it sends no request to a bucket.
+
+Credentials belong to hosts, as all others: those of AWS to the hosts of its buckets and to the server that the
+environment or the user's own configuration names, those of the Copernicus Data Space to its server.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from xml.etree import ElementTree as ET
+
+from sedas_sync.archives.cdse import kind as cdse
+from sedas_sync.archives.s3_config import REGION, SCHEME, Place, S3Config
+from sedas_sync.errors import ArchiveError, AuthenticationError
+from sedas_sync.model.hosts import is_loopback
+from sedas_sync.model.scene import Download
+from sedas_sync.model.text import count
+from sedas_sync.net import credentials, policy, session
+
+if TYPE_CHECKING:
+    from sedas_sync.archives.s3_keys import AwsSession, Key
+
+VALID = timedelta(hours=1)
+"""How long a signature is valid. A file that takes longer gets another link and resumes."""
+_AWS = re.compile(r"(?:[a-z0-9.-]+\.)?s3(?:[.-](?:dualstack\.|fips\.)?[a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?")
+"""The hosts of AWS's buckets. Other hosts of amazonaws.com may be of any customer."""
+_OWN_SERVER = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""The environment variables that name a server, as for all programs that use AWS's libraries."""
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+"""Buckets whose name can be a part of a host's name, and matches its certificate."""
+_HOME = "us-east-1"
+_REGION_HEADER = "x-amz-bucket-region"
+_PAYER = {"x-amz-request-payer": "requester"}
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+_PUBLIC = "a public bucket needs none, with s3 = { anonymous = true } in the archive's table"
+_MOST_PAGES = 1000
+_TRIES = 3
+_REFUSED = frozenset({301, 307, 400, 403})
+"""Statuses that name another region, or refuse a key or a signature (error codes of the S3 API)."""
+
+
+AWS = Place()
+"""No statement: AWS, in a region that the bucket knows."""
+
+
+class Listed(NamedTuple):
+    """An object of a listing."""
+
+    key: str
+    size: int
+    md5: str | None
+    """None if the object was sent in parts: its ETag is then no MD5."""
+
+
+def split(link: str) -> tuple[str, str]:
+    """Return bucket and key of an `s3://` link.
+
+    >>> split("s3://sentinel-s1-l1c/GRD/2025/manifest.safe")
+    ('sentinel-s1-l1c', 'GRD/2025/manifest.safe')
+    """
+    bucket, _, key = link.removeprefix(SCHEME).partition("/")
+    return bucket, key
+
+
+def address_of(bucket: str, key: str, endpoint: str | None = None, region: str | None = None) -> str:
+    """Return the https address of an object, or of a bucket if the key is empty.
+
+    >>> address_of("usgs-landsat", "a b.TIF", region="us-west-2")
+    'https://usgs-landsat.s3.us-west-2.amazonaws.com/a%20b.TIF'
+    >>> address_of("eodata", "a.nc", "https://eodata.dataspace.copernicus.eu")
+    'https://eodata.dataspace.copernicus.eu/eodata/a.nc'
+    """
+    path = quote(key, safe="/-_.~")
+    if endpoint is not None:
+        return f"{endpoint.rstrip('/')}/{quote(bucket, safe='-_.~')}/{path}"
+    domain = "amazonaws.com.cn" if region and region.startswith("cn-") else "amazonaws.com"
+    host = f"s3.{region}.{domain}" if region else f"s3.{domain}"
+    return f"https://{bucket}.{host}/{path}" if _BUCKET.fullmatch(bucket) else f"https://{host}/{quote(bucket)}/{path}"
+
+
+def hosts_of(config: S3Config, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the hosts of the servers that the manifest or the environment names, which may be private."""
+    named = (config.endpoint, policy.setting(environ, *_OWN_SERVER))
+    return tuple(urlsplit(one).hostname or "" for one in named if one)
+
+
+class Buckets:
+    """Links to objects in buckets. Safe for threads.
+
+    Args:
+        config: The key `s3` of the archive's table.
+        api: Sends the requests for regions and listings.
+        clock: Returns the present time, UTC.
+        environ: The environment. botocore reads that of the process.
+    """
+
+    def __init__(
+        self,
+        config: S3Config,
+        api: session.Api,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._config = config
+        self._api = api
+        self._clock = clock
+        self._environ = environ
+        self._session: AwsSession | None = None
+        self._regions: dict[tuple[str | None, str], str] = {}
+        """By server and bucket, as the server stated them; empty if it states none."""
+        self._lock = threading.Lock()
+
+    def link(self, address: str, place: Place = AWS, *, pays: bool = False, refused: Download | None = None) -> str:
+        """Return the https link with which to request an object now.
+
+        Args:
+            address: The `s3://` link.
+            place: Where the catalogue states that the bucket is.
+            pays: Whether the catalogue allows that the bucket bills its transfers.
+            refused: The download that the server refused.
+
+        Raises:
+            ArchiveError: There is no other link than the refused one.
+            AuthenticationError: There are no credentials for the server of the bucket.
+        """
+        bucket, key = split(address)
+        return self._signed(bucket, key, {}, place, pays=pays, refused=refused)
+
+    def objects(self, address: str, place: Place = AWS, *, pays: bool = False) -> Iterator[Listed]:
+        """Yield the objects whose keys begin as an `s3://` link does.
+
+        Raises:
+            ArchiveError: The listing failed.
+            AuthenticationError: There are no credentials for the server of the bucket, or it refuses them.
+        """
+        bucket, prefix = split(address)
+        query = {"list-type": "2", "prefix": prefix}
+        for _ in range(_MOST_PAGES):
+            answer = self._list(bucket, query, place, pays=pays)
+            found = {_name(part): part.text for part in answer}
+            for entry in (part for part in answer if _name(part) == "Contents"):
+                stated = {_name(part): part.text or "" for part in entry}
+                md5 = _MD5.fullmatch(stated.get("ETag", ""))
+                yield Listed(stated["Key"], int(stated["Size"]), md5[1] if md5 else None)
+            following = found.get("NextContinuationToken")
+            if found.get("IsTruncated") != "true" or not following:
+                return
+            query = {**query, "continuation-token": following}
+        raise ArchiveError(f"the list of {address} has more than {count(_MOST_PAGES, 'page')}")
+
+    def _list(self, bucket: str, query: dict[str, str], place: Place, *, pays: bool) -> ET.Element:
+        what = f"the request for the list of bucket {bucket}"
+        reply = self._ask_for_list(what, bucket, query, place, pays=pays)
+        try:
+            return ET.fromstring(reply.body)  # noqa: S314  # expat limits the expansion of entities
+        except ET.ParseError:
+            raise ArchiveError(f"the archive answered {what} with something that is not XML") from None
+
+    def _ask_for_list(
+        self, what: str, bucket: str, query: dict[str, str], place: Place, *, pays: bool
+    ) -> session.Reply:
+        url = self._signed(bucket, "", query, place, pays=pays)
+        for attempt in range(_TRIES):
+            reply = self._api.send("GET", url, headers={"Accept": "application/xml"}, kind="look_up")
+            if reply.ok:
+                return reply
+            if reply.status not in _REFUSED or attempt == _TRIES - 1:
+                raise reply.error(what)
+            try:
+                url = self._signed(bucket, "", query, place, pays=pays, refused=Download(url=url))
+            except AuthenticationError:
+                raise
+            except ArchiveError as error:
+                raise AuthenticationError(f"{reply.error(what)}; {error}", forbidden=True) from None
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    # -- servers and regions -----------------------------------------------------------------------------------------
+
+    def _endpoint(self, place: Place) -> str | None:
+        """Return the server of a bucket; None for AWS."""
+        found = self._config.endpoint or place.endpoint or policy.setting(self._environ, *_OWN_SERVER)
+        if found is None and self._config.profile is not None:
+            found = self._aws().endpoint
+        return None if found is None or _AWS.fullmatch(urlsplit(found).hostname or "") else found
+
+    def _region(self, endpoint: str | None, bucket: str, place: Place, *, ask: bool = False) -> str | None:
+        """Return the region of a bucket; None if it is not known.
+
+        Args:
+            endpoint: The server.
+            bucket: The bucket.
+            place: What the catalogue states.
+            ask: Whether to ask the server again, which states it in answers about a bucket (HeadBucket, S3 API). A
+                signature for another region is refused.
+        """
+        known = self._regions.get((endpoint, bucket))
+        named = self._config.region or place.region
+        if ask or (known is None and named is None):
+            reply = self._api.send("HEAD", address_of(bucket, "", endpoint), kind="other")
+            stated = reply.headers.get(_REGION_HEADER, "")
+            known = stated if re.fullmatch(REGION, stated) else ""
+            self._regions[endpoint, bucket] = known
+        return known or named
+
+    # -- signatures --------------------------------------------------------------------------------------------------
+
+    def _signed(
+        self,
+        bucket: str,
+        name: str,
+        query: dict[str, str],
+        place: Place,
+        *,
+        pays: bool,
+        refused: Download | None = None,
+    ) -> str:
+        with self._lock:
+            endpoint = self._endpoint(place)
+            host = urlsplit(address_of(bucket, "", endpoint)).hostname or ""
+            key = None if self._config.anonymous else self._key(host)
+            # A request without a signature is redirected to the region.
+            region = place.region if key is None else self._region(endpoint, bucket, place)
+            url = self._made(address_of(bucket, name, endpoint, region), query, key, region, pays=pays)
+            if refused is None or _has_expired(refused.url, self._clock()) or _essence(url) != _essence(refused.url):
+                return url
+            key = None if self._config.anonymous else self._key(host, renew=True)
+            region = self._region(endpoint, bucket, place, ask=True)
+            url = self._made(address_of(bucket, name, endpoint, region), query, key, region, pays=pays)
+            if _essence(url) != _essence(refused.url):
+                return url
+            raise ArchiveError(self._advice(bucket, "" if key is None else key.source))
+
+    def _made(self, url: str, query: dict[str, str], key: "Key | None", region: str | None, *, pays: bool) -> str:
+        """Return a link with its query, and with a signature if there is a key."""
+        if key is None:
+            return f"{url}?{urlencode(query)}" if query else url
+        payer = _PAYER if pays and self._config.requester_pays else {}
+        signed: str = _with_botocore().sign(
+            url, query | payer, key, region or _HOME, seconds=int(VALID.total_seconds())
+        )
+        return signed
+
+    def _key(self, host: str, *, renew: bool = False) -> "Key":
+        """Return the access key for a host.
+
+        Args:
+            host: The server of the bucket.
+            renew: Whether to read the AWS configuration again: the last key was refused.
+
+        Raises:
+            AuthenticationError: There is none, or it may not be sent to this host.
+        """
+        make_key: Callable[..., Key] = _with_botocore().Key
+        own = [self._environ.get(name, "").strip() for name in cdse.S3_VARIABLES.names]
+        if self._config.profile is None and credentials.belongs(host, cdse.S3_VARIABLES, self._environ) and all(own):
+            return make_key(own[0], own[1], None, " and ".join(cdse.S3_VARIABLES.names))
+        aws = self._aws(renew=renew)
+        servers = (policy.setting(self._environ, *_OWN_SERVER), aws.endpoint)
+        named = {urlsplit(one).hostname for one in servers if one}
+        if not (is_loopback(host) or _AWS.fullmatch(host) or host in named):
+            wanted = (
+                f"set {' and '.join(cdse.S3_VARIABLES.names)}"
+                if credentials.belongs(host, cdse.S3_VARIABLES, self._environ)
+                else f"AWS credentials are not sent to it; to allow it, set {_OWN_SERVER[0]}=https://{host}"
+            )
+            raise AuthenticationError(f"no credentials for {host}: {wanted}")
+        found = aws.key()
+        if found is None:
+            raise AuthenticationError(
+                f"no credentials for {host}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of "
+                f"your AWS configuration; {_PUBLIC}"
+            )
+        return found
+
+    def _aws(self, *, renew: bool = False) -> "AwsSession":
+        if self._session is None or renew:
+            self._session = _with_botocore().AwsSession(self._config.profile)
+        return self._session
+
+    def _advice(self, bucket: str, source: str) -> str:
+        if not source:
+            return (
+                f"the bucket {bucket} refuses requests without a signature: leave out `anonymous` in the archive's "
+                "`s3`, and set AWS credentials"
+            )
+        refusal = f"the bucket {bucket} refuses {source}"
+        if self._config.requester_pays:
+            return f"{refusal}: the account has no right to it"
+        remedy = "s3 = { requester_pays = true } in the archive's table"
+        return f"{refusal}: the account has no right to it, or the requester pays for transfers; to pay, set {remedy}"
+
+
+def _with_botocore() -> Any:
+    """Return the module that needs botocore.
+
+    Raises:
+        AuthenticationError: The extra is not installed.
+    """
+    try:
+        from sedas_sync.archives import s3_keys  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise AuthenticationError(
+            f"signed requests to buckets need the extra sedas-sync[s3]: pip install 'sedas-sync[s3]'; {_PUBLIC}"
+        ) from None
+    return s3_keys
+
+
+def _name(element: ET.Element) -> str:
+    """Return the name of an element without its namespace, which differs between servers."""
+    return element.tag.rpartition("}")[2]
+
+
+def _parameters(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+def _has_expired(url: str, now: datetime) -> bool:
+    """Return whether the signature of a link has expired; False if it has none."""
+    parameters = _parameters(url)
+    try:
+        signed = datetime.strptime(parameters["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return signed + timedelta(seconds=int(parameters["X-Amz-Expires"])) <= now
+    except (KeyError, ValueError):
+        return False
+
+
+def _essence(url: str) -> tuple[object, ...]:
+    """Return what decides whether a server accepts a link, apart from the time: address, key, region and token."""
+    parts, parameters = urlsplit(url), _parameters(url)
+    access, _, *scope = [*parameters.get("X-Amz-Credential", "").split("/"), ""]
+    return parts.netloc, parts.path, access, scope, parameters.get("X-Amz-Security-Token")

@@ -1,0 +1,143 @@
+"""Adopt files that are on disk already: find them by the scene ids in their names, check them, record them.
+
+A file that is wrong, or that matches no dataset, is reported and left where it is. Nothing is overwritten.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.model.arguments import Jobs, Seconds
+from sedas_sync.model.events import Step
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.product_listing import NAMES
+from sedas_sync.model.results import Adoption, File, How
+from sedas_sync.operations.adopt.adopter import Adopter
+from sedas_sync.operations.context import Listener, MirrorContext, ignore
+from sedas_sync.operations.search import SearchResult, search_archives
+from sedas_sync.operations.verify import readers
+from sedas_sync.state.history import begin_run, end_run
+from sedas_sync.state.index import BatchWriter, Index
+
+
+class _Options(Struct, frozen=True, kw_only=True):
+    """What `adopt_files` was asked for."""
+
+    source: Path | None
+    how: How
+    known: bool
+    jobs: int
+    on_file: Callable[[File], None] | None
+
+
+def adopt_files(
+    context: MirrorContext,
+    source: str | os.PathLike[str] | None = None,
+    *,
+    how: How = "link",
+    known: bool = False,
+    dry_run: bool = False,
+    jobs: Jobs | None = None,
+    on_file: Callable[[File], None] | None = None,
+    on_event: Listener = ignore,
+    on_found: Callable[[int], None] | None = None,
+    take_over: bool = False,
+    lock_timeout: Seconds = 0.0,
+) -> Adoption:
+    """Check existing files and folders and take them into the mirror and its index; downloads nothing.
+
+    A product is taken as its zip or as the folder that its zip contains. If a search fails, no file is looked at: the
+    scenes that match are not known.
+
+    Args:
+        context: the mirror.
+        source: the folder with the files; the mirror itself if None.
+        how: `link` (a hard link, or a copy on another file system), `copy` or `move` files of another folder.
+        known: also adopt scenes that match no dataset, if their file or folder has the id of a scene that an archive
+            knows. So a prune can judge them, after the index was lost.
+        dry_run: check the files and change nothing.
+        jobs: number of files that are read at once.
+        on_file: called with the result for each file, or folder of a scene.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+        take_over: take the mirror from the manifest it belongs to.
+        lock_timeout: seconds to wait for another process in this mirror.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest, or `source` is not a folder.
+    """
+    place, state = _source_folder(source, context.state.root), context.state
+    options = _Options(source=place, how=how, known=known, jobs=jobs or readers(), on_file=on_file)
+    if dry_run:
+        with state.index(write=False) as (index, warnings):
+            state.check_owner(index, take_over=take_over)
+            search = search_archives(context, on_event=on_event, on_found=on_found)
+            return _adopt(context, options, search, index, warnings, None)
+    with state.locked(timeout=lock_timeout), state.index(write=True) as (index, warnings):
+        state.check_owner(index, take_over=take_over)
+        search = search_archives(context, on_event=on_event, on_found=on_found)
+        state.own(index)
+        number = begin_run(index, "adopt", context.clock())
+        with BatchWriter(index, context.clock) as writer:
+            done = _adopt(context, options, search, index, warnings, writer.add)
+        code = done.exit_code if context.stopped_with is None else context.stopped_with
+        end_run(index, number, context.clock(), code, done.counts)
+        return done
+
+
+def _adopt(
+    context: MirrorContext,
+    options: _Options,
+    search: SearchResult,
+    index: Index,
+    warnings: list[str],
+    record: Callable[[LocalScene], None] | None,
+) -> Adoption:
+    """Adopt the files for scenes that were found; `record` is None in a dry run."""
+    state = context.state
+    adopter = Adopter(
+        context,
+        options.source,
+        options.how,
+        wants=search.wants,
+        scenes=index.local_scenes(),
+        record=record,
+        look_up=context.look_up() if options.known else None,
+    )
+    files: list[File] = []
+    if search.complete:
+        state.on_step(Step("checking files", unit="file"))
+        for file in adopter.adopt(options.jobs):
+            files.append(file)
+            state.on_step(Step("checking files", len(files), len(adopter.candidates), unit="file"))
+            if options.on_file is not None:
+                options.on_file(file)
+    return Adoption(
+        manifest=context.manifest.name,
+        mirror=str(state.root),
+        source=str(options.source or state.root),
+        search_complete=search.complete,
+        dry_run=record is None,
+        files=tuple(files),
+        failures=(*(() if search.complete else search.failures), *adopter.failures),
+        warnings=(*warnings, *search.warnings, *adopter.warnings),
+    )
+
+
+def _source_folder(source: str | os.PathLike[str] | None, root: Path) -> Path | None:
+    """Return the folder to adopt from; None for the mirror itself.
+
+    Raises:
+        ManifestError: the folder does not exist, or is itself a product.
+    """
+    place = None if source is None else Path(source)
+    if place is None:
+        return None
+    if not place.is_dir():
+        raise ManifestError(f"{place}: the folder to adopt from does not exist")
+    if any((place / name).is_file() for name in NAMES):
+        raise ManifestError(f"{place}: this folder is a product itself; name the folder that contains it")
+    return None if place.resolve() == root else place

@@ -1,0 +1,173 @@
+"""Find the products in a folder and describe them as datasets. Reads names and footprints, and asks no archive."""
+
+import os
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import shapely
+from shapely.geometry import MultiPolygon
+
+from sedas_sync.errors import ManifestError, TransferError
+from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.safe_tree import STATE
+from sedas_sync.geometry import Footprint, footprint
+from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.product_listing import MAX_SIZE, NAMES, ProductListing, read_listing
+from sedas_sync.model.scene import Scene
+from sedas_sync.model.text import count, product_id
+from sedas_sync.operations.adopt.candidates import above
+from sedas_sync.operations.init_template import Area, FoundScenes
+from sedas_sync.planning.product_name import described, relative_orbit_of, tile_of
+
+_NAME = re.compile(r"S[1-6][A-DP_]_.*", re.IGNORECASE)
+"""A name of a Sentinel product within the name of a file or folder."""
+_INSET = 0.05
+"""Degrees, about 5 km: areas are smaller by this, so that neighbours which only touch them do not match."""
+_TOLERANCE = 0.01
+"""Degrees: corners of an area nearer than this to an edge are left out."""
+_MOST_TILES = 60
+"""Tiles that are written into a manifest; with more, the area alone counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProducts:
+    """The datasets and areas that describe a folder."""
+
+    datasets: tuple[FoundScenes, ...]
+    areas: tuple[Area, ...]
+    """Datasets of the same footprints share one."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A product of the folder."""
+
+    scene: Scene
+    """As its name describes it."""
+    footprint: Footprint | None
+
+
+def find_products(folder: str) -> FoundProducts:
+    """Describe the products in a folder: one dataset for each product type, and for each track of Sentinel-1.
+
+    Args:
+        folder: The folder. Links below it are not followed.
+
+    Raises:
+        ManifestError: There is no product with a footprint.
+    """
+    groups: defaultdict[tuple[str, str, int], list[_Product]] = defaultdict(list)
+    for product in _products(folder):
+        scene = product.scene
+        track = relative_orbit_of(scene) or 0 if scene.source_group == "S1" else 0
+        groups[scene.source_group or "", scene.product_type or "", track].append(product)
+    datasets, areas, warnings = [], dict[str, Area](), []
+    for (group, product_type, track), products in sorted(groups.items()):
+        outlines = [product.footprint for product in products if product.footprint is not None]
+        if not outlines:
+            left_out = f"{count(len(products), 'product')} of type {product_type}"
+            warnings.append(f"{folder}: {left_out} have no footprint to read, and were left out")
+            continue
+        name = re.sub(r"[^a-z0-9]+", "-", f"{group}-{product_type}{f'-orbit-{track}' if track else ''}".lower())
+        area = _area(name, outlines)
+        aoi = areas.setdefault(area.value, area).name
+        datasets.append(_dataset(name, aoi, product_type, track, [product.scene for product in products]))
+    if not datasets:
+        raise ManifestError(f"{folder}: has no zips or folders of Sentinel products with a footprint")
+    return FoundProducts(tuple(datasets), tuple(areas.values()), tuple(warnings))
+
+
+def _dataset(name: str, aoi: str, product_type: str, track: int, scenes: Sequence[Scene]) -> FoundScenes:
+    days = sorted(scene.start.date().isoformat() for scene in scenes if scene.start is not None)
+    tiles = {tile for scene in scenes if (tile := tile_of(scene)) is not None}
+    return FoundScenes(
+        name=name,
+        aoi=aoi,
+        comment=f"{count(len({scene.id for scene in scenes}), 'scene')} of {', '.join(sorted(_satellites(scenes)))}",
+        start=days[0],
+        end=days[-1],
+        product_type=product_type,
+        sensor=scenes[0].sensor,
+        tiles=tuple(sorted(tiles)) if len(tiles) <= _MOST_TILES else (),
+        relative_orbit=track or None,
+    )
+
+
+def _satellites(scenes: Iterable[Scene]) -> set[str]:
+    return {scene.satellite for scene in scenes if scene.satellite is not None}
+
+
+def _area(name: str, outlines: Sequence[Footprint]) -> Area:
+    """Return an area around footprints: the hull of each connected part."""
+    parts = shapely.get_parts(shapely.union_all(outlines))
+    hull = shapely.union_all([shapely.convex_hull(part) for part in parts])
+    hull = shapely.simplify(hull, _TOLERANCE)
+    inner = hull.buffer(-_INSET, join_style="mitre")
+    shape = hull if inner.is_empty or len(shapely.get_parts(inner)) < len(shapely.get_parts(hull)) else inner
+    return Area(
+        name=name,
+        key="wkt",
+        value=shapely.to_wkt(shapely.set_precision(shape, 1e-4), rounding_precision=4),
+        comment="around the footprints of the products in the folder",
+    )
+
+
+def _products(folder: str) -> Iterator[_Product]:
+    """Yield the products in a folder whose names say what they are and when they were acquired."""
+    entries = sorted(entry for entry in tree_listing.scan(folder) if entry.is_file and STATE not in entry.path)
+    lists = {entry.path.rpartition("/")[0]: entry.path for entry in entries if _base(entry.path) in NAMES}
+    lists.pop("", None)
+    for place, path in lists.items():
+        if (scene := _scene(_base(place))) is not None:
+            yield _Product(scene, _outline(_listing(folder, path)))
+    for entry in entries:
+        within = any(place in lists for place in above(entry.path))
+        if not within and ending_of(entry.path) and (scene := _scene(_base(entry.path))) is not None:
+            zipped = entry.path.lower().endswith(ZIP)
+            yield _Product(scene, _outline(_listing(folder, entry.path)) if zipped else None)
+
+
+def _scene(name: str) -> Scene | None:
+    """Return a product as its name describes it; None if it does not."""
+    match = _NAME.search(name)
+    scene = None if match is None else described(product_id(match[0]).upper())
+    return None if scene is None or scene.start is None or scene.product_type is None else scene
+
+
+def _listing(folder: str, path: str) -> ProductListing | None:
+    """Read the list of a product's files: a file, or in a zip; None if that fails."""
+    try:
+        with os.fdopen(safe_tree.open_file(folder, path, os.O_RDONLY), "rb") as file:
+            return read_listing(_from_zip(file) if path.lower().endswith(ZIP) else file.read(MAX_SIZE + 1))
+    except (OSError, TransferError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+        return None
+
+
+def _from_zip(file: BinaryIO) -> bytes:
+    """Return the list in the top folder of a zip; nothing if there is none."""
+    with zipfile.ZipFile(file) as archive:
+        name = next((name for name in archive.namelist() if name.count("/") == 1 and _base(name) in NAMES), None)
+        if name is None:
+            return b""
+        with archive.open(name) as listing:
+            return listing.read(MAX_SIZE + 1)
+
+
+def _outline(listing: ProductListing | None) -> Footprint | None:
+    """Return the footprint of a product; None if it has none with an area."""
+    if listing is None or not listing.footprint:
+        return None
+    with suppress(ValueError):
+        shape = footprint(MultiPolygon([(ring, ()) for ring in listing.footprint]).wkt)
+        return shape if shape.area > 0 else None
+    return None
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]

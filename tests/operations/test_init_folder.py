@@ -1,0 +1,110 @@
+"""`init --from-folder`: a manifest that describes the products in a folder."""
+
+import shutil
+
+import pytest
+import shapely
+from products import over_harwell, unzip
+
+from sedas_sync.geometry import footprint
+from sedas_sync.operations.init_folder import find_products
+from sedas_sync.operations.load import load_manifest
+
+
+@pytest.fixture(scope="module")
+def zips():
+    """The zips of all scenes over Harwell in two weeks, by id."""
+    return over_harwell("2019-04-30", "2019-05-12")
+
+
+def fill(folder, zips):
+    """Write every second product as a zip and the others as folders, under names of other tools."""
+    folder.mkdir(parents=True)
+    for number, (scene, data) in enumerate(zips.items()):
+        if number % 2:
+            (folder / f"{scene} (1).zip").write_bytes(data)
+        else:
+            unzip(data, folder / str(number), name=f"{scene}.SAFE")
+
+
+def test_what_a_folder_has_matches_its_manifest(workspace, sandbox, zips):
+    fill(workspace.path / "data" / "old", zips)
+    (workspace.path / "data" / "old" / "notes.txt").write_text("mine")
+    ran = workspace.run("init", "work.toml", "--from-folder", "data/old", "--json")
+    assert ran.code == 0, ran.err
+    manifest = load_manifest(workspace.path / "work.toml")
+    assert manifest.mirror.path == "data/old"
+    assert ran.json["aois"] == list(manifest.aois)
+    assert len(manifest.aois) < len(manifest.datasets), "both types of one track have one area"
+    optical = manifest.datasets["s2-l1c"]
+    assert (optical.sensor, optical.product_type, optical.tile) == ("optical", "L1C", ("30UXC",))
+    days = sorted(scene[11:19] for scene in zips if scene.startswith("S2"))
+    text = (workspace.path / "work.toml").read_text()
+    assert f"start = {days[0][:4]}-{days[0][4:6]}-{days[0][6:]}" in text
+    radar = {name: dataset for name, dataset in manifest.datasets.items() if name.startswith("s1-")}
+    assert {dataset.product_type for dataset in radar.values()} == {"GRD", "SLC"}
+    assert all(name.endswith(f"-orbit-{dataset.relative_orbit}") for name, dataset in radar.items())
+    assert workspace.run("adopt", "work.toml").code == 0
+    plan = workspace.run("plan", "work.toml", "--json").json["summary"]
+    assert plan["keep"] == len(zips), "everything there matches"
+    assert sandbox.downloads == 0
+
+
+def test_areas_are_the_hulls_of_connected_footprints(tmp_path):
+    here = over_harwell("2019-05-06", "2019-05-07", "Optical")
+    fill(tmp_path / "old", here)
+    found = find_products(str(tmp_path / "old"))
+    assert [dataset.name for dataset in found.datasets] == ["s2-l1c"]
+    (area,) = found.areas
+    shape = footprint(area.value)
+    assert shape.contains(shapely.Point(-1.315, 51.57))
+    assert 0.5 < shape.area < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--archive", "earth-search"], "has no whole products"),
+        (["--sensor", "sar"], "takes the sensors and product types of the folder"),
+        (["--bbox=0,0,1,1"], "give one of them"),
+    ],
+)
+def test_options_that_contradict_a_folder(workspace, zips, arguments, problem):
+    scene, data = next(iter(zips.items()))
+    unzip(data, workspace.path / "old", name=scene)
+    ran = workspace.run("init", "--from-folder", "old", *arguments)
+    assert (ran.code, (workspace.path / "manifest.toml").exists()) == (2, False)
+    assert problem in ran.err
+
+
+def test_other_archives_and_dates(workspace, zips):
+    fill(workspace.path / "old", zips)
+    ran = workspace.run("init", "--from-folder", "old", "--archive", "cdse", "--start", "-30d", "--end", "2030-01-01")
+    assert ran.code == 0, ran.err
+    assert "Next: `sedas-sync adopt --dry-run`" in ran.out
+    text = (workspace.path / "manifest.toml").read_text()
+    assert 'type = "cdse"' in text
+    assert 'start = "-30d"' in text
+    assert "end = 2030-01-01" in text
+    assert workspace.run("validate").code == 0
+
+
+def test_folders_that_cannot_be_described(workspace, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "notes.zip").write_bytes(b"mine")
+    ran = workspace.run("init", "--from-folder", "old")
+    assert ran.code == 2
+    assert "has no zips or folders of Sentinel products with a footprint" in ran.err
+    orbit = "S1A_OPER_AUX_POEORB_OPOD_20210301T130653_V20140406T225944_20140408T005944.EOF"
+    (tmp_path / "old" / orbit).write_bytes(b"<xml/>")
+    broken = "S2A_MSIL1C_20190506T110621_N0207_R137_T30UXC_20190506T131402"
+    (tmp_path / "old" / f"{broken}.zip").write_bytes(b"PK\x03\x04 and no more")
+    assert workspace.run("init", "--from-folder", "old").code == 2
+    (scene, data), *_ = over_harwell("2019-05-06", "2019-05-07", "Optical").items()
+    unzip(data, tmp_path / "old", name=f"{scene}.SAFE")
+    ran = workspace.run("init", "--from-folder", "old", "--json")
+    assert ran.code == 0, ran.err
+    assert [warning.partition(": ")[2] for warning in ran.json["warnings"]] == [
+        "1 product of type AUX_POEORB have no footprint to read, and were left out"
+    ]
+    shutil.rmtree(tmp_path / "old")

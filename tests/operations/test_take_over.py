@@ -1,0 +1,291 @@
+"""adopt takes over what other programs left: zips under many names, and extracted products."""
+
+import re
+import shutil
+from collections import Counter
+
+import pytest
+from products import over_harwell, unzip
+
+PERIOD = '[dataset.all]\naoi = "harwell"\nstart = 2019-04-01\nend = 2019-07-31\nsensor = "all"\n'
+S2 = "S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918"
+
+
+@pytest.fixture(scope="module")
+def products():
+    """The zips of all scenes over Harwell in four months, by id."""
+    return over_harwell("2019-04-01", "2019-07-31")
+
+
+@pytest.fixture
+def zips(workspace, products):
+    """The same, with a manifest that they match."""
+    workspace.write(PERIOD)
+    return dict(products)
+
+
+def put(file, data):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+
+
+def by_file(ran):
+    return {file["file"]: file for file in ran.json["files"]}
+
+
+def tree(folder):
+    """Return all files below a folder with their bytes, outside the state folder."""
+    found = (file for file in folder.rglob("*") if file.is_file() and ".sedas-sync" not in file.parts)
+    return {str(file.relative_to(folder)): file.read_bytes() for file in found}
+
+
+def test_a_collection_of_years(workspace, sandbox, zips):
+    """Zips and folders, whole and not, with and without the user's own files, and strangers: one line for each."""
+    old, ids = workspace.path / "old", iter(zips.items())
+    names = ["{}.zip", "{}.SAFE.zip", "{} (1).zip", "lower/{}.zip", "copy of {}.zip"]
+    for number in range(30):
+        scene, data = next(ids)
+        name = names[number % len(names)].format(scene)
+        put(old / "zips" / (name.lower() if "lower" in name else name), data)
+    kinds = ["{}.SAFE", "{}", "{0}/{0}.SAFE", "{0}.SAFE/{0}.SAFE", "{} (2).SAFE", "{}.safe"]
+    for number in range(30):
+        scene, data = next(ids)
+        unzip(data, old / "folders", name=kinds[number % len(kinds)].format(scene))
+    lacking = []
+    for without in [(".tiff", ".jp2"), ("-ql.jpg", ".tiff"), (".xml",), ("manifest.safe",), ("B02.jp2", "-001.xml")]:
+        scene, data = next(ids)
+        lacking.append(unzip(data, old / "broken", without=without).name)
+    changed = []
+    for number in range(5):
+        scene, data = next(ids)
+        folder = unzip(data, old / "worked on")
+        changed.append(f"worked on/{folder.name}")
+        put(folder / "ndvi" / f"{number}.tif", b"my result")
+        put(folder / "manifest.safe.aux.xml", b"statistics")
+    scene, data = next(ids)
+    outer = unzip(data, old / "nested")
+    inner = unzip(next(ids)[1], outer)
+    strangers = {"notes.txt": b"mine", "photos/a.jpg": b"holiday", "S2A_MSIL1C_20190506.zip": b"short"}
+    for name, content in strangers.items():
+        put(old / name, content)
+    unknown = "S2B_MSIL1C_20180101T110359_N0206_R094_T30UXC_20180101T130125"
+    unzip(data, old, name=f"{unknown}.SAFE")
+    before = tree(old)
+
+    trial = workspace.run("adopt", "--from", "old", "--dry-run", "--json")
+    assert not workspace.mirror.exists()
+    ran = workspace.run("adopt", "--from", "old", "--json")
+    assert ran.code == trial.code == 1
+    assert (trial.json["dry_run"], ran.json["dry_run"]) == (True, False)
+    assert trial.json["files"] == ran.json["files"]
+    files = by_file(ran)
+    assert len(files) == len(ran.json["files"]), "one line for each"
+    assert Counter(file["result"] for file in files.values()) == {"adopted": 67, "incomplete": 5, "unwanted": 4}
+    summary = ran.json["summary"]
+    assert (summary["adopted"], summary["incomplete"], summary["unwanted"]) == (67, 5, 4)
+    assert summary["bytes"] == summary["bytes_by_result"]["adopted"]
+    added = 5 * len(b"my result" + b"statistics")
+    assert sum(summary["bytes_by_result"].values()) == sum(map(len, before.values())) - added
+    for name in lacking:
+        detail = files[f"broken/{name}"]["detail"]
+        assert " missing" in detail
+        assert files[f"broken/{name}"]["path"] is None
+    for name in changed:
+        assert len(files[name]["added"]) == 2
+        assert (
+            "2 files in it that the product does not list, left alone: manifest.safe.aux.xml" in files[name]["detail"]
+        )
+    assert {file["result"] for name, file in files.items() if name.startswith("nested/")} == {"adopted"}
+    assert str(inner.relative_to(old)) in files
+    assert {name for name, file in files.items() if file["result"] == "unwanted"} == {*strangers, f"{unknown}.SAFE"}
+    assert {file["level"] for file in files.values() if file["result"] == "adopted"} == {"digest"}
+    assert tree(old) == before
+    assert sandbox.downloads == 0
+
+    paths = {file["path"] for file in files.values() if file["path"]}
+    assert {path.rpartition(".")[2] for path in paths} == {"zip", "SAFE", "safe"}
+    on_disk = tree(workspace.mirror)
+    assert {path.partition("/")[0] for path in on_disk} == paths
+    assert not any("ndvi" in path or path.endswith(".aux.xml") for path in on_disk)
+    again = workspace.run("adopt", "--from", "old", "--json")
+    assert again.json["summary"]["held"] == 67
+    plan = workspace.run("plan", "--json").json["summary"]
+    assert plan["keep"] == 67
+    assert plan["fetch"] + plan["order"] == len(zips) - 67
+    assert workspace.run("verify").code == 0
+
+
+@pytest.mark.parametrize("unpack", ["true", "false"])
+def test_in_the_mirror_folders_are_moved_to_their_places_as_they_are(workspace, sandbox, zips, unpack):
+    workspace.write(PERIOD, mirror='layout = "{start:%Y}/{id}"\n')
+    shapes = ["{0}/{0}.SAFE", "{0}.SAFE/{0}.SAFE", "x/{}.SAFE", "2019/{}.SAFE", "{}", "old_{}.SAFE.backup"]
+    ids = dict(zip(shapes, zips, strict=False))
+    for shape, scene in ids.items():
+        folder = unzip(zips[scene], workspace.mirror, name=shape.format(scene))
+        put(folder / "measurement" / "mine.tif", b"my result")
+    ran = workspace.run("adopt", "--json")
+    assert ran.code == 0, ran.err
+    assert {file["file"]: file["path"] for file in ran.json["files"]} == {
+        shape.format(scene): f"2019/{scene}.SAFE" for shape, scene in ids.items()
+    }
+    assert {file["added"][0] for file in ran.json["files"]} == {"measurement/mine.tif"}
+    left = {path.name for path in workspace.mirror.iterdir()} | {path.name for path in workspace.mirror.glob("2019/*")}
+    assert left == {".sedas-sync", "2019", *(f"{scene}.SAFE" for scene in ids.values())}
+    mine = [name for name in tree(workspace.mirror) if name.endswith("mine.tif")]
+    assert len(mine) == len(shapes)
+    summary = workspace.run("apply", "--dry-run", "--json").json["summary"]
+    assert (summary["keep"], sandbox.downloads) == (len(shapes), 0)
+    assert workspace.run("adopt", "--json").json["files"] == []
+
+
+@pytest.mark.parametrize("how", ["copy", "move", "link"])
+def test_folders_come_from_another_folder_in_each_way(workspace, zips, how):
+    scene, data = next(iter(zips.items()))
+    folder = unzip(data, workspace.path / "old")
+    put(folder / "mine.txt", b"my notes")
+    product = {name: content for name, content in tree(folder).items() if name != "mine.txt"}
+    ran = workspace.run("adopt", "--from", "old", *([] if how == "link" else [f"--{how}"]), "--json")
+    assert ran.code == 0, ran.err
+    assert tree(workspace.mirror / f"{scene}.SAFE") == product
+    assert tree(folder) == ({"mine.txt": b"my notes"} if how == "move" else product | {"mine.txt": b"my notes"})
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"] or how != "move"
+    if how != "move":
+        assert (folder / "manifest.safe").samefile(workspace.mirror / f"{scene}.SAFE/manifest.safe") == (how == "link")
+
+
+def test_a_second_run_opens_no_file_and_looks_at_each_once(workspace, zips, monkeypatch):
+    """So that a thousand folders of sixty files take seconds."""
+    from sedas_sync.files import safe_tree, tree_listing
+
+    count = 0
+    for data in list(zips.values())[:20]:
+        count += len(tree(unzip(data, workspace.mirror)))
+    assert workspace.run("adopt").code == 0
+    opened, seen = [], []
+    open_file, of = safe_tree.open_file, tree_listing.TreeEntry.of
+    monkeypatch.setattr(safe_tree, "open_file", lambda *args, **more: opened.append(args) or open_file(*args, **more))
+    monkeypatch.setattr(tree_listing.TreeEntry, "of", lambda path, found: seen.append(path) or of(path, found))
+    ran = workspace.run("adopt", "--json")
+    assert (ran.code, ran.json["files"]) == (0, [])
+    assert [args for args in opened if ".sedas-sync" not in args[1]] == []
+    assert len(seen) == len(set(seen)) == count
+    # From another folder, scenes that the mirror has are not read either.
+    shutil.copytree(workspace.mirror, workspace.path / "old", ignore=shutil.ignore_patterns(".sedas-sync"))
+    opened.clear()
+    assert workspace.run("adopt", "--from", "old", "--json").json["summary"]["held"] == 20
+    assert [args for args in opened if ".sedas-sync" not in args[1]] == []
+
+
+def band(folder):
+    return next(folder.rglob("*_B03.jp2"))
+
+
+def link_outside(file):
+    file.symlink_to(file.rename(file.parents[5] / "band.jp2"))
+
+
+def change(file):
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "result", "problem"),
+    [
+        (lambda folder: change(band(folder)), "wrong", "its md5 is"),
+        (lambda folder: band(folder).write_bytes(b"cut"), "wrong", "_B03.jp2: "),
+        (lambda folder: (folder / "manifest.safe").write_bytes(b"<a/>"), "wrong", "manifest.safe: it lists no file"),
+        (lambda folder: (folder / "manifest.safe").unlink(), "incomplete", "the list of its files, is missing"),
+        (lambda folder: band(folder).unlink(), "incomplete", "1 of 19 files are missing, e.g. GRANULE"),
+        (lambda folder: shutil.rmtree(folder / "GRANULE"), "incomplete", "15 of 19 files are missing, e.g. GRANULE"),
+        (lambda folder: link_outside(band(folder)), "wrong", "_B03.jp2"),
+    ],
+)
+def test_folders_that_are_not_the_scene(workspace, zips, spoil, result, problem):
+    folder = unzip(zips[S2], workspace.mirror)
+    spoil(folder)
+    before = tree(workspace.mirror)
+    ran = workspace.run("adopt", "--json")
+    (file,) = ran.json["files"]
+    assert (ran.code, file["result"], file["file"]) == (1, result, f"{S2}.SAFE")
+    assert problem in file["detail"]
+    assert tree(workspace.mirror) == before
+    shown = workspace.run("adopt").err.splitlines()[-1]
+    assert shown.startswith(f"{result:<10} {S2}.SAFE  (")
+
+
+def test_a_folder_is_compared_with_the_id_in_its_name(workspace, zips):
+    of_radar = next(scene for scene in zips if scene.startswith("S1"))
+    other = next(scene for scene in zips if scene.startswith("S2") and scene[11:19] != S2[11:19])
+    unzip(zips[other], workspace.mirror, name=f"{S2}.SAFE")
+    unzip(zips[S2], workspace.mirror, name=f"{of_radar}.SAFE")
+    ran = workspace.run("adopt", "--json")
+    assert {file["result"] for file in ran.json["files"]} == {"wrong"}
+    assert all("it is another product: it was acquired at" in file["detail"] for file in ran.json["files"])
+
+
+def test_a_list_without_checksums_proves_the_structure(workspace, zips):
+    folder = unzip(zips[S2], workspace.mirror)
+    listing = (folder / "manifest.safe").read_text()
+    (folder / "manifest.safe").write_text(re.sub("<checksum.*?</checksum>", "", listing))
+    put(folder / "INSPIRE.xml", b"written anew")
+    ran = workspace.run("adopt", "--json")
+    (file,) = ran.json["files"]
+    assert (file["result"], file["level"]) == ("wrong", None), "a listed file has another size"
+    (folder / "INSPIRE.xml").unlink()
+    unzip(zips[S2], workspace.mirror, without=("manifest.safe",))
+    (file,) = workspace.run("adopt", "--json").json["files"]
+    assert (file["result"], file["level"]) == ("adopted", "structure")
+
+
+def test_a_working_folder_named_after_a_scene_is_no_failure(workspace, zips):
+    put(workspace.mirror / f"{S2}_ndvi" / "ndvi.tif", b"my result")
+    put(workspace.mirror / S2 / f"{S2}.zip", zips[S2])
+    put(workspace.mirror / S2 / "notes.txt", b"mine")
+    ran = workspace.run("adopt", "--json")
+    assert ran.code == 0
+    files = by_file(ran)
+    assert files[f"{S2}/{S2}.zip"]["result"] == "adopted"
+    assert files[f"{S2}/notes.txt"]["result"] == "unwanted"
+    assert files[f"{S2}_ndvi"]["result"] == "unwanted"
+    assert "cannot be checked" in files[f"{S2}_ndvi"]["detail"]
+
+
+def test_of_a_zip_and_its_folder_one_is_taken(workspace, zips):
+    put(workspace.mirror / f"{S2}.zip", zips[S2])
+    unzip(zips[S2], workspace.mirror)
+    ran = workspace.run("adopt", "--json")
+    assert {name: file["result"] for name, file in by_file(ran).items()} == {
+        f"{S2}.zip": "adopted",
+        f"{S2}.SAFE": "held",
+    }
+
+
+def test_a_product_is_not_the_folder_to_adopt_from(workspace, zips):
+    folder = unzip(zips[S2], workspace.path / "old")
+    ran = workspace.run("adopt", "--from", folder)
+    assert ran.code == 2
+    assert "this folder is a product itself" in ran.err
+
+
+def test_a_folder_in_the_way_stays(workspace, zips):
+    put(workspace.mirror / f"{S2}.SAFE" / "notes.txt", b"mine")
+    unzip(zips[S2], workspace.path / "old")
+    ran = workspace.run("adopt", "--from", "old", "--json")
+    assert (ran.code, ran.json["files"][0]["result"]) == (1, "failed")
+    assert "something else stands at" in ran.json["files"][0]["detail"]
+    inner = unzip(zips[S2], workspace.mirror / f"{S2}.SAFE")
+    before = tree(workspace.mirror)
+    ran = workspace.run("adopt", "--json")
+    assert {file["result"] for file in ran.json["files"]} == {"failed", "unwanted"}
+    assert tree(workspace.mirror) == before
+    assert inner.is_dir()
+
+
+def test_scenes_that_match_no_dataset_are_adopted_as_folders_too(workspace, zips):
+    workspace.write(PERIOD.replace('sensor = "all"', 'sensor = "sar"'))
+    unzip(zips[S2], workspace.mirror / "optical")
+    assert workspace.run("adopt", "--json").json["files"][0]["result"] == "unwanted"
+    (file,) = workspace.run("adopt", "--all", "--json").json["files"]
+    assert (file["result"], file["path"]) == ("adopted", f"optical/{S2}.SAFE")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -21,7 +21,7 @@ from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.model.file_kind import ending_of
+from sedas_sync.model.file_kind import ending_of, folder_ending
 from sedas_sync.model.files import with_files
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
@@ -142,12 +142,17 @@ def _with_other_endings(
 ) -> Iterator[tuple[SceneId, list[DesiredScene]]]:
     """Yield desired scenes with nothing at their paths, at the paths of untracked files with other endings.
 
-    A worker that was lost may have put the product in place, with the ending of the file that arrived.
+    A worker that was lost may have put the product in place, with the ending of the file that arrived. If the index was
+    lost, a product may be there as its folder.
     """
     others: dict[str, list[str]] = {}
-    for path in sorted(files.keys() - set(tracked)):
+    untracked = sorted(files.keys() - set(tracked))
+    for path in untracked:
         if ending := ending_of(path):
             others.setdefault(path.removesuffix(ending), []).append(path)
+    for folder in sorted({str(above) for path in untracked for above in PurePosixPath(path).parents}):
+        for stem in {folder, folder.removesuffix(folder_ending(folder))}:
+            others.setdefault(stem, []).append(folder)
     for scene_id, want in wants.items() if others else ():
         if scene_id not in held and not want.scene.is_folder and want.path not in files:
             paths = others.get(want.path.removesuffix(want.scene.ending), ())
@@ -162,11 +167,11 @@ def _examine_others(
     level: Proving,
     filehash: Mapping[str, Filehash],
 ) -> tuple[DiskState, str | None]:
-    """Return the first untracked file that is the scene; any other file is no business of this program."""
+    """Return the first untracked file, or folder, that is the scene; any other is no business of this program."""
     for want in wants:
         seen, warning = _examine(root, want, files, level, filehash, 0, None)
-        if seen.state is FileState.INTACT:
-            return seen, warning
+        if seen.state is FileState.INTACT and seen.held is not None:
+            return replace(seen, held=replace(seen.held, path=want.path)), warning
     return NOTHING_ON_DISK, None
 
 
@@ -382,7 +387,7 @@ def _examine(
     held: LocalScene | None,
 ) -> tuple[DiskState, str | None]:
     """Check untracked files at the path of a desired scene."""
-    entry = None if want.scene.is_folder else files[want.path]
+    entry = None if want.scene.is_folder else files.get(want.path)
     try:
         verdict = judge(str(root), want.path, want, entry=entry, level=level, filehash=filehash)
     except (OSError, SedasSyncError) as error:

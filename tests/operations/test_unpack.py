@@ -289,6 +289,26 @@ def test_the_layout_moves_a_folder_with_what_is_in_it(workspace, sandbox, offere
     assert workspace.run("apply", "--json").summary["kept"] == 2
 
 
+@pytest.mark.parametrize("unpack", [UNPACK, ""])
+def test_a_lost_index_is_rebuilt_from_folders(workspace, sandbox, zips, unpack):
+    workspace.write(mirror=UNPACK)
+    workspace.run("apply")
+    before = tree(workspace.mirror)
+    first, second, *_ = sorted(path for path in workspace.mirror.iterdir() if path.suffix == ".SAFE")
+    second.rename(second.with_suffix(""))
+    (first / "mine.ovr").write_bytes(b"mine")
+    (workspace.mirror / ".sedas-sync/index.db").unlink()
+    workspace.write(mirror=unpack)
+    since = len(sandbox.log)
+    ran = workspace.run("apply", "--json")
+    assert (ran.code, ran.summary["adopted"]) == (0, len(zips)), ran.err
+    assert not downloads(sandbox, since)
+    plain = {name.replace(second.name, second.stem): data for name, data in before.items()}
+    assert tree(workspace.mirror) == plain | {f"{first.name}/mine.ovr": b"mine"}
+    assert workspace.run("apply", "--json").summary["kept"] == len(zips)
+    assert workspace.run("verify").code == 0
+
+
 def test_zips_move_and_are_unpacked_at_once(workspace, offered):
     workspace.write(MAY)
     workspace.run("apply")

@@ -15,14 +15,14 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import tree_listing
-from sedas_sync.files.integrity import Filehash, Proving, algorithm, check, same_digest
+from sedas_sync.files.integrity import Filehash, Proving, algorithm, check, crc32_of, same_digest
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.file_kind import ending_of, folder_ending
-from sedas_sync.model.files import with_files
+from sedas_sync.model.files import contents_of, with_files
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
@@ -208,8 +208,9 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
 def _restated(root: str, held: LocalScene, scene: Scene) -> LocalScene:
     """Return a local scene with those of the new checksums that its files have."""
     stated = {file.name: file.digest for file in scene.files}
-    if held.packed is not None:
-        return replace(held, packed=replace(held.packed, digest=_new_digest(root, held.packed, stated.get(""))))
+    if (packed := held.packed) is not None:
+        held = with_files(held, [_with_crc(root, file) for file in held.files]) if contents_of(held) is None else held
+        return replace(held, packed=replace(packed, digest=_new_digest(root, packed, stated.get(""))))
     held = hashed(root, held)
     return with_files(
         held, [replace(file, digest=_new_digest(root, file, stated.get(file.name))) for file in held.files]
@@ -232,6 +233,10 @@ def hashed(root: str, held: LocalScene) -> LocalScene:
             for file in held.files
         ],
     )
+
+
+def _with_crc(root: str, file: LocalFile) -> LocalFile:
+    return file if file.crc32 is not None else replace(file, crc32=crc32_of(root, file.path))
 
 
 def _new_digest(root: str, file: LocalFile | PackedFile, stated: str | None) -> str | None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from sedas_sync.archives.cache_folder import cache_folder
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.directory_config import DirectoryConfig
+from sedas_sync.archives.eodag import kind as eodag
 from sedas_sync.archives.plugin_guard import GuardedArchive, guard
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.archives.sedas import kind as sedas
@@ -106,7 +107,7 @@ _DIRECTORY = ArchiveType(
 )
 
 BUILT_IN: Mapping[str, ArchiveType] = {
-    kind.name: kind for kind in (sedas.KIND, sedas.SANDBOX_KIND, cdse.KIND, _DIRECTORY, stac.KIND)
+    kind.name: kind for kind in (sedas.KIND, sedas.SANDBOX_KIND, cdse.KIND, _DIRECTORY, stac.KIND, eodag.KIND)
 }
 """By name. The module of an archive is imported when one of its type is opened."""
 
@@ -194,6 +195,10 @@ def open_archive(opening: Opening) -> Archive:
         try:
             opener = getattr(import_module(module), function)
         except (ImportError, AttributeError) as error:
+            if (extra := opening.kind.extra) is not None and isinstance(error, ModuleNotFoundError):
+                raise ManifestError(
+                    f'{name} needs the extra "{extra}": pip install "sedas-sync[{extra}]" ({error})'
+                ) from error
             raise ManifestError(f"{name} cannot be opened: {error}") from error
     archive: Archive
     if opening.kind.name in BUILT_IN:

@@ -55,6 +55,8 @@ class ArchiveType:
     """Whether every search needs an area; if not, `Query.aoi` may be None."""
     has_orbits: bool = False
     """Whether it has the orbit files of Sentinel-1."""
+    extra: str | None = None
+    """The extra of this package that installs what the opener imports."""
 
     def __post_init__(self) -> None:
         """Check the values that protect secrets.

@@ -39,6 +39,7 @@ FILE_ENDINGS = {
     "csv",
     "eu",
     "gov",
+    "xml",
 }
 OTHERS = {
     # packages that are neither installed for the tests nor imported by the code, and types of other programs

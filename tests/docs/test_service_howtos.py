@@ -76,9 +76,24 @@ def static(workspace):
         yield manifest_of("static-catalogues.md", url=f"{server.url}/events/catalog.json"), environ
 
 
+@contextmanager
+def eodag(workspace):
+    pytest.importorskip("eodag", reason="needs the extra eodag")
+    from eodag_providers import Geodes  # needs eodag
+
+    with Geodes(days=[2]) as service:
+        (manifest,) = re.findall(r"^```toml\n(.*?)^```$", (PAGES / "eodag.md").read_text(), re.MULTILINE | re.DOTALL)
+        yield manifest, service.environment
+
+
 @pytest.mark.parametrize(
     ("service", "scenes", "files"),
     [
+        (
+            eodag,
+            {"S2A_MSIL1C_20250402T175741_N0511_R141_T14ULD_20250403T022035.zip"},
+            {"S2A_MSIL1C_20250402T175741_N0511_R141_T14ULD_20250403T022035.zip"},
+        ),
         (earth_search, {"S2A_13TDE_20231008_0_L2A"}, {"B04.tif", "B08.tif", "SCL.tif"}),
         (
             planetary_computer,

@@ -52,6 +52,8 @@ class StacServer:
     """The token that every request must have."""
     file_authorization: str | None = None
     """The token that requests for files must have."""
+    file_headers: dict = field(default_factory=dict)
+    """Other headers that requests for files must have."""
     file_type: str = "image/tiff"
     """The media type of files."""
     answers: dict = field(default_factory=dict)
@@ -84,6 +86,8 @@ class StacServer:
     """Parameters that are answered with the status 400."""
     token_name: str = "token"
     """The parameter of the next page."""
+    numbered: bool = False
+    """Whether that parameter is the number of a page, from 1, and not of an item."""
     trailing_page: bool = False
     """Whether a page always has a next link, until one is empty."""
     elsewhere: str | None = None
@@ -153,6 +157,11 @@ class StacServer:
 
     def count(self, path):
         return sum(one.path.startswith(f"{self.base}{path}") for one in self.asked)
+
+    def first_of(self, question, limit):
+        """The number of the first item that a question asks for."""
+        token = int(question.get(self.token_name, 0))
+        return max(0, token - 1) * limit if self.numbered else token
 
     def landing(self):
         """The landing page."""
@@ -227,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not stac.heeds_collections:
             question = {key: value for key, value in question.items() if key != "collections"}
         found = [item for item in stac.items if _matches(item, question)]
-        start = int(question.get(stac.token_name, 0))
+        start = stac.first_of(question, limit)
         if stac.last is not None and start + limit > stac.last:
             return self._send(400, {"description": f"Result window is too large, must be at most {stac.last}"})
         page = found[start : start + limit]
@@ -272,6 +281,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404, {"code": "NotFound"})
         if self.stac.file_authorization not in (None, self.headers.get("Authorization")):
             return self._send(401, {"code": "Unauthorized"})
+        if any(self.headers.get(name) != value for name, value in self.stac.file_headers.items()):
+            return self._send(403, {"code": "Forbidden"})
         if self.stac.signed and query.get("sig") != f"secret{self.stac.tokens}":
             return self._send(403, {"code": "AuthenticationFailed"})
         etag = f'"{hashlib.md5(data).hexdigest()}"'

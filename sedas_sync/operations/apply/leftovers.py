@@ -43,7 +43,7 @@ def discard_partial(root: str, complete: Iterable[Action], unpacked: Container[S
     except (OSError, TransferError):
         return
     for action in complete if found else ():
-        places = set() if action.want is None else {partial_path(action.want.scene)}
+        places = set() if action.wanted is None else {partial_path(action.wanted.scene)}
         if action.id not in unpacked:
             places.add(folder_place(action.id))
         for path in places & found:

@@ -36,7 +36,7 @@ class Unpacker:
         """Return what follows when a scene that is one file is in place."""
         if not is_unpacked(record, unpack=self._unpack):
             return record
-        held = record.task.action.held
+        held = record.task.action.local
         if held is None or held.packed is None:
             # Until it is unpacked the scene is its zip. The row of an older folder stays: it proves what is replaced.
             self._files.record(record)
@@ -52,8 +52,8 @@ class Unpacker:
         """
         action, zipped = record.task.action, record.local
         before = self._index.local_scene(zipped.id)
-        if action.held is not None and action.held.packed is not None:
-            before = action.held
+        if action.local is not None and action.local.packed is not None:
+            before = action.local
         unpacking = ZipUnpacking(self._root, zipped, action.path, before=before)
         if self._index.has_path(unpacking.path) and (before is None or before.path != unpacking.path):
             raise TransferError(f"{unpacking.path}: another scene is at the path of this scene's folder")

@@ -1,0 +1,1 @@
+"""Providers that eodag knows: its searches and logins, our downloads."""

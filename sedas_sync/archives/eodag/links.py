@@ -1,0 +1,130 @@
+"""Links to the files of eodag's products, with the login of eodag's plug-ins.
+
+A secret goes to the provider's own site only: to addresses that the plug-in's `matching_url` names, to hosts below the
+registered name of the catalogue's host, and to `trusted_hosts`.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from eodag import EOProduct
+from msgspec.structs import replace
+from publicsuffixlist import PublicSuffixList
+
+from sedas_sync.archives.eodag.buckets import Buckets, signer
+from sedas_sync.archives.eodag.kind import EodagConfig
+from sedas_sync.archives.eodag.provider import Provider
+from sedas_sync.errors import ArchiveError
+from sedas_sync.model.hosts import matches_any
+from sedas_sync.model.scene import Download, Reach, RemoteFile, Scene
+from sedas_sync.net.redact import remember_secret
+
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_NOT_SECRET = frozenset({"user-agent", "accept", "accept-encoding", "connection", "content-length"})
+
+
+class Links:
+    """The links of one provider.
+
+    Args:
+        provider: The provider.
+        config: The manifest's table.
+    """
+
+    def __init__(self, provider: Provider, config: EodagConfig) -> None:
+        self._provider = provider
+        self._config = config
+        self._site = _site(urlsplit(provider.endpoint).hostname or "")
+        self._buckets = Buckets(pays=config.requester_pays)
+        self._reach = Reach(api=provider.endpoint, trusted_hosts=config.trusted_hosts)
+
+    def locate(self, scene: Scene, file: RemoteFile, refused: Download | None) -> Download:
+        """Return a link to a file, signed or with the headers of the login.
+
+        Raises:
+            ArchiveError: The file is not online, or every link is refused.
+            AuthenticationError: The login failed.
+        """
+        address = file.url
+        if not scene.online or not address:
+            raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
+        located = self._provider.ask(lambda: self._download(file, address, renew=refused is not None), "the login")
+        same = refused is not None and signer(located.url) == signer(refused.url)
+        if refused is not None and same and dict(located.headers) == dict(refused.headers):
+            raise ArchiveError(f"{scene.id}: {self._advice(address)}")
+        return replace(
+            located,
+            size=None if scene.nominal else located.size,
+            trusted_hosts=self._config.trusted_hosts,
+            reach=self._reach,
+        )
+
+    def _download(self, file: RemoteFile, address: str, *, renew: bool) -> Download:
+        product = self._provider.product({"eodag:download_link": address, "order:status": "succeeded"})
+        if product.downloader_auth is not None and renew:
+            _forget_login(product.downloader_auth)
+        if address.startswith("s3://"):
+            return self._buckets.locate(file, product.downloader_auth)
+        url, headers = self._with_login(product, address)
+        return Download(url=url, headers=headers, size=file.size, digest=file.digest)
+
+    def _with_login(self, product: EOProduct, address: str) -> tuple[str, dict[str, str]]:
+        plugin, settings = product.downloader_auth, product.downloader.config
+        anonymous = getattr(settings, "no_auth_download", False) or not self._may_have_login(plugin, address)
+        plain = requests.Request("GET", address, params=getattr(settings, "dl_url_params", {})).prepare()
+        if plugin is None or anonymous:
+            return str(plain.url), {}
+        with_login = requests.Request("GET", plain.url, auth=plugin.authenticate()).prepare()
+        if any(with_login.hooks.values()):
+            raise ArchiveError(f"{self._provider.name} logs in with an exchange of requests, which is not supported")
+        added = {
+            name: value if isinstance(value, str) else value.decode("latin-1")
+            for name, value in with_login.headers.items()
+            if name.lower() not in _NOT_SECRET and plain.headers.get(name) != value
+        }
+        known = parse_qsl(urlsplit(str(plain.url)).query)
+        for _, value in (pair for pair in parse_qsl(urlsplit(str(with_login.url)).query) if pair not in known):
+            remember_secret(value)
+        for value in added.values():
+            remember_secret(value.rpartition(" ")[2])
+        return str(with_login.url), added
+
+    def _may_have_login(self, plugin: Any, address: str) -> bool:
+        """Whether an address may see the login."""
+        pattern = getattr(getattr(plugin, "config", None), "matching_url", None)
+        host = urlsplit(address).hostname or ""
+        # eodag compares only the beginning, so that `https://cnes.fr` would name `https://cnes.fr.example.org` too.
+        named = isinstance(pattern, str) and re.fullmatch(rf"(?:{pattern})(?::\d+)?(?:/.*)?", address) is not None
+        return named or _site(host) == self._site or matches_any(host, self._config.trusted_hosts)
+
+    def _advice(self, address: str) -> str:
+        if address.startswith("s3://"):
+            pays = "" if self._config.requester_pays else "; if its readers pay, set requester_pays = true"
+            return f"the bucket refused it{pays}"
+        host = urlsplit(address).hostname or ""
+        plugin = self._provider.product({"eodag:download_link": address}).downloader_auth
+        if plugin is not None and not self._may_have_login(plugin, address):
+            return (
+                f"{host} is not {self._site} and was asked without the login: name it in trusted_hosts if it is theirs"
+            )
+        return f"{host} refused it, and eodag has no other link or login"
+
+
+def _site(host: str) -> str:
+    """Return the name that somebody has registered, of which a host is part: `cnes.fr` of `geodes-portal.cnes.fr`."""
+    return PublicSuffixList().privatesuffix(host) or host
+
+
+def _forget_login(plugin: Any) -> None:
+    """Make a plug-in get another token; eodag has no call for it."""
+    if hasattr(plugin, "access_token_expiration"):
+        plugin.access_token_expiration = _LONG_AGO
+    if hasattr(plugin, "token_expiration"):
+        # eodag compares it with a local time.
+        plugin.token_expiration = _LONG_AGO.replace(tzinfo=None)
+    for name in ("s3_session", "s3_resource"):
+        if hasattr(plugin, name):
+            setattr(plugin, name, None)

@@ -1,0 +1,86 @@
+"""Orders that eodag's plug-ins place.
+
+An order's data are the properties of the product with which eodag asks for its state.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from eodag import EOProduct
+from eodag.utils.exceptions import DownloadError
+from msgspec.structs import replace
+
+from sedas_sync.archives.eodag.products import ONLINE
+from sedas_sync.archives.eodag.provider import Provider
+from sedas_sync.errors import ArchiveError
+from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.scene import Scene
+
+_KEPT = ("id", "title", "order:status", "eodag:order_link", "eodag:status_link", "eodag:search_link", "eodag:order_id")
+
+
+class EodagOrders:
+    """Places and polls the orders of one provider.
+
+    Args:
+        provider: The provider.
+        identity: The archive's identity.
+        find: Returns the product with an id, as the catalogue lists it now; None if it does not.
+    """
+
+    def __init__(self, provider: Provider, identity: str, find: Callable[[str], EOProduct | None]) -> None:
+        self._provider = provider
+        self._identity = identity
+        self._find = find
+
+    def place(self, scene: Scene) -> Order:
+        """Order a scene; see `Orders`."""
+        product = self._find(scene.id)
+        if product is None or not product.properties.get("eodag:order_link"):
+            raise ArchiveError(f"{scene.id}: {self._provider.name} has no such scene to order any more")
+
+        def order() -> None:
+            # Not eodag's `order`: that asks for the state too, and an error there would lose the order.
+            product.downloader._order(product=product, auth=_login(product))  # noqa: SLF001
+
+        self._provider.ask(order, "an order")
+        known = {name: product.properties[name] for name in _KEPT if name in product.properties}
+        return Order(
+            order=str(known.get("eodag:order_id") or scene.id),
+            id=scene.id,
+            placed=datetime.now(UTC),
+            archive=self._identity,
+            data=json.dumps(known),
+        )
+
+    def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
+        """Yield each order with its state now; see `Orders`."""
+        for order in orders:
+            yield self._polled(replace(order, polls=order.polls + 1, missing=0))
+
+    def _polled(self, order: Order) -> Order:
+        known = json.loads(order.data) if order.data else {}
+        if "eodag:status_link" not in known:
+            # The catalogue states when it is online.
+            product = self._find(order.id)
+        else:
+            product = self._provider.product(known)
+            try:
+                self._provider.ask(lambda: self._ask_state(product), "the state of an order")
+            except ArchiveError as error:
+                if isinstance(error.__cause__, DownloadError) and error.__cause__.__cause__ is None:
+                    # eodag raises this if the provider states that the order has failed.
+                    return replace(order, state=OrderState.FAILED, detail=str(error))
+                raise
+        if product is None or product.properties.get("order:status") != ONLINE:
+            return replace(order, state=OrderState.PENDING)
+        return replace(order, state=OrderState.READY, download_url=product.remote_location)
+
+    def _ask_state(self, product: EOProduct) -> None:
+        product.downloader._order_status(product=product, auth=_login(product))  # noqa: SLF001
+
+
+def _login(product: EOProduct) -> Any:
+    return None if product.downloader_auth is None else product.downloader_auth.authenticate()

@@ -13,7 +13,7 @@ from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.scene import SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
-from sedas_sync.operations.saved_plan import SavedPlan
+from sedas_sync.operations.saved_plan import SavedPlan, mirror_settings
 from sedas_sync.operations.verify import readers
 from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
@@ -148,10 +148,9 @@ def to_save(context: MirrorContext, plan: Plan, datasets: str | Iterable[str] = 
         plan: the plan.
         datasets: the datasets that it is limited to.
     """
-    mirror = context.manifest.mirror
     return SavedPlan.of(
         plan,
         head=head_of(context.manifest, context.clock()),
-        mirror={"path": mirror.path, "layout": str(mirror.layout)},
+        mirror=mirror_settings(context.manifest.mirror),
         datasets=one_or_more(datasets),
     )

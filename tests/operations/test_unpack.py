@@ -334,6 +334,16 @@ def test_a_lost_index_is_rebuilt_from_folders(workspace, sandbox, zips, unpack):
     assert workspace.run("verify").code == 0
 
 
+def test_a_saved_plan_is_for_zips_or_for_folders(workspace, offered):
+    assert workspace.run("plan", "--out", "p.json").code == 0
+    workspace.write(MAY)
+    refused = workspace.run("apply", "--plan", "p.json")
+    assert (refused.code, "mirror.unpack is false, the plan has true" in refused.err) == (2, True)
+    workspace.write(MAY, mirror=UNPACK)
+    assert workspace.run("apply", "--plan", "p.json").code == 0
+    assert tree(workspace.mirror) == content(*offered.values())
+
+
 def test_zips_move_and_are_unpacked_at_once(workspace, offered):
     workspace.write(MAY)
     workspace.run("apply")

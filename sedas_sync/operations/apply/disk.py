@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import SedasSyncError, TransferError, sentence
+from sedas_sync.errors import SedasSyncError, sentence
 from sedas_sync.files import safe_tree, tree_listing
-from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
-from sedas_sync.model.events import Adopted
 from sedas_sync.model.file_kind import with_ending
 from sedas_sync.model.files import local_scene
 from sedas_sync.model.local import LocalFile, LocalScene
@@ -34,16 +32,8 @@ from sedas_sync.operations.apply.effects import (
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state
-from sedas_sync.state.staging import (
-    StagedScene,
-    downloaded,
-    folder_place,
-    forget,
-    left_over,
-    partial_path,
-    recover,
-)
-from sedas_sync.state.unpacking import ZipUnpacking, finish
+from sedas_sync.state.staging import StagedScene, downloaded, partial_path
+from sedas_sync.state.unpacking import ZipUnpacking
 from sedas_sync.transfer.job import FetchJob, Policy
 from sedas_sync.transfer.partial import partial_of
 
@@ -71,7 +61,6 @@ class MirrorFiles:
         self._archives = archives
         self._reports = reports
         self._staged: dict[SceneId, StagedScene] = {}
-        self._unpacking: dict[SceneId, ZipUnpacking] = {}
         self._unsaved: list[LocalScene] = []
         """Scenes in place that are not in the index yet."""
         self._to_clean: list[StagedScene | ZipUnpacking] = []
@@ -170,8 +159,8 @@ class MirrorFiles:
             self._remove_replaced(old, local.path)
         if task.order is not None or (want is not None and len(want.sources) > 1):
             self._index.drop_order(local.id)
-        staging = self._staged if local.packed is None else self._unpacking
-        if local.is_folder and (staged := staging.pop(local.id, None)) is not None:
+        staged = effect.unpacking or (self._staged.pop(local.id, None) if local.is_folder else None)
+        if staged is not None:
             self._to_clean.append(staged)
 
     def save(self) -> None:
@@ -188,50 +177,7 @@ class MirrorFiles:
                 self._reports.warn(f"a zip that was unpacked cannot be removed: {sentence(error)}")
         self._to_clean.clear()
 
-    # -- zips --------------------------------------------------------------------------------------------------------
-
-    def unpacking(self, record: RecordScene) -> ZipUnpacking:
-        """Prepare to unpack the zip of a scene, after making the path of its folder free.
-
-        Raises:
-            OSError, TransferError: the zip cannot be unpacked, or something is at the path and cannot be moved.
-        """
-        action, zipped = record.task.action, record.local
-        before = self._index.local_scene(zipped.id)
-        if action.local is not None and action.local.packed is not None:
-            before = action.local
-        made = ZipUnpacking(self._root, zipped, action.path, before=before)
-        if self._index.has_path(made.path) and (before is None or before.path != made.path):
-            raise TransferError(f"{made.path}: another scene is at the path of this scene's folder")
-        if made.in_the_way:
-            self.make_way(made.path)
-        self._unpacking[zipped.id] = made
-        return made
-
     # -- moves -------------------------------------------------------------------------------------------------------
-
-    def recover(self) -> None:
-        """Finish what a killed run left half done."""
-        for place in sorted(left_over(self._root)):
-            try:
-                for warning in recover(self._root, place, self._index.local_scene):
-                    self._reports.warn(warning)
-                finish(self._root, place, self._index.local_scene)
-            except (SedasSyncError, OSError) as error:
-                self._reports.warn(f"{place}: cannot be finished, and is kept: {sentence(error)}")
-
-    def discard_partial(self, complete: Iterable[Action]) -> None:
-        """Remove partial downloads of scenes that are complete and in the index."""
-        place = f"{STATE}/partial"
-        try:
-            found = {f"{place}/{name}" for name in safe_tree.names(self._root, place)}
-        except (OSError, TransferError):
-            return
-        for action in complete if found else ():
-            if action.wanted is None:
-                continue
-            for path in {partial_path(action.wanted.scene), folder_place(action.id)} & found:
-                forget(self._root, path)
 
     def forget_past(self, kept: Iterable[Action]) -> None:
         """Remove the last errors and the orders of scenes that are on disk and wanted."""
@@ -260,11 +206,10 @@ class MirrorFiles:
         before = self._index.local_scene(action.id)
         if before is not None and before.path not in (local.path, action.path):
             self._remove_replaced(before, action.path)
-        self._index.put_files(
-            [replace(local, path=action.path, facts=metadata_of(action.wanted.scene))], self._reports.now()
-        )
+        moved = replace(local, path=action.path, facts=metadata_of(action.wanted.scene))
+        self._index.put_files([moved], self._reports.now())
         self._index.drop_order(action.id)
-        self._reports.emit(Adopted(time=self._reports.now(), id=action.id, path=action.path, size=local.size))
+        self._reports.adopted(moved)
         return ()
 
     def move_aside(self, action: Action) -> tuple[GiveUp | MoveFailed | MovedAside, ...]:

@@ -4,18 +4,16 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from time import monotonic
 from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta, convert
-from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.arguments import Jobs
-from sedas_sync.model.events import Adopted, Fetched, Ordered, Retried, Summary
+from sedas_sync.model.events import Ordered, Retried, Summary
 from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import SceneId
@@ -27,7 +25,8 @@ from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.operations.apply.unpacks import AT_ONCE, is_unpacked
+from sedas_sync.operations.apply.unpacker import Unpacker
+from sedas_sync.operations.apply.unpacks import AT_ONCE
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm
 from sedas_sync.state.history import add_changes
@@ -95,8 +94,6 @@ class Performer:
         self._index = index
         self._reports = reports
         self._bytes_planned = plan.bytes or 0
-        self.unpack = context.manifest.mirror.unpack
-        """Whether zips of products are unpacked."""
         self.inbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
         """Takes what other threads report."""
         self.stop = threading.Event()
@@ -119,6 +116,8 @@ class Performer:
         )
         self.disk = MirrorFiles(str(root), index, archives=archives, reports=reports)
         self._calls = ArchiveCalls(archives, index)
+        unpack = context.manifest.mirror.unpack
+        self._unpacker = Unpacker(str(root), index, self.disk, unpack=unpack, stopped=self.stop.is_set)
         self._threads = Pool(_API_THREADS)
         self.pending: dict[Future[Any], do.Effect | None] = {}
         """Effects that other threads perform; None for the check for workers."""
@@ -152,9 +151,9 @@ class Performer:
             case do.KeepFile():
                 return (self.disk.keep_file(effect),)
             case do.RecordFetch():
-                return (self._placed(self.disk.record_of(effect)),)
-            case do.Unpack(record):
-                return self._begin_unpacking(effect, record)
+                return (self._unpacker.placed(self.disk.record_of(effect)),)
+            case do.Unpack():
+                return self._unpack(effect)
             case do.RecordScene():
                 self._record(effect)
             case do.Move(action):
@@ -249,57 +248,20 @@ class Performer:
         future.add_done_callback(self.inbox.put)
         return ()
 
-    def _placed(self, record: do.RecordScene) -> do.RecordScene | do.ZipReady:
-        """Return what follows when a scene that is one file is in place."""
-        if not is_unpacked(record, unpack=self.unpack):
-            return record
-        held = record.task.action.local
-        if held is None or held.packed is None:
-            # Until it is unpacked the scene is its zip. The row of an older folder stays: it proves what is replaced.
-            self.disk.record(record)
-        return do.ZipReady(record)
-
-    def _begin_unpacking(self, effect: do.Unpack, record: do.RecordScene) -> tuple[do.MachineEvent, ...]:
+    def _unpack(self, effect: do.Unpack) -> tuple[do.MachineEvent, ...]:
         try:
-            unpacking = self.disk.unpacking(record)
+            self._call(effect, self._unpacker.prepare(effect.record))
         except (SedasSyncError, OSError) as error:
             return (do.Answered(effect, error=error),)
-
-        def run() -> do.RecordScene:
-            local, warnings = unpacking.run(self.stop.is_set)
-            return replace(record, local=local, warnings=(*record.warnings, *warnings))
-
-        self._call(effect, run)
         return ()
 
     def _record(self, effect: do.RecordScene) -> None:
         task, local = effect.task, effect.local
         self.disk.record(effect)
-        if task.action.kind is ActionKind.ADOPT:
-            for warning in effect.warnings:
-                self._reports.warn(warning, local.id)
-            self._reports.emit(Adopted(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
-            return
         if task.action.kind is ActionKind.REPLACE:
             kind = ChangeKind.CHANGED if task.action.replaces else ChangeKind.REPLACED
             add_changes(self._index, [Change(time=self._reports.now(), kind=kind, id=local.id)])
-        self._reports.bytes += effect.bytes
-        for warning in effect.warnings:
-            self._reports.warn(warning, local.id)
-        self._reports.emit(
-            Fetched(
-                time=self._reports.now(),
-                id=local.id,
-                archive=task.archive,
-                path=local.path,
-                size=local.size,
-                sha256=local.sha256,
-                level=local.level.value,
-                received=effect.received,
-                seconds=round(monotonic() - task.began, 3),
-                worker=effect.worker,
-            )
-        )
+        self._reports.recorded(effect)
 
     def _fail(self, task: do.Task, error: str | BaseException) -> do.MachineEvent:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:

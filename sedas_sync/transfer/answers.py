@@ -41,8 +41,8 @@ _KEY_REFUSED = re.compile(
     r"(?:Expired|Invalid)Token|TokenRefreshRequired|Authorization(?:Header|QueryParameters)|token does not exist",
     re.IGNORECASE,
 )
-"""Errors with status 400 that another link may help against: of a bucket, about a token that has expired or a signature for
-another region (S3 API, list of error codes), and of SeDAS."""
+"""Errors with status 400 that another link may help against: of a bucket, about a token that has expired or a signature
+for another region (S3 API, list of error codes), and of SeDAS."""
 _BODY_SHOWN = 200
 _BODY_READ = 4096
 _SECRET_LENGTH = 5

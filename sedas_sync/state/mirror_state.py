@@ -202,7 +202,7 @@ class MirrorState:
                 safe_tree.drop_folder(root, f"{STATE}/{name}")
             safe_tree.remove(root, f"{STATE}/{LOCK}")
             if self.root in created:
-                self.root.rmdir()
+                safe_tree.drop_folder(str(self.root.parent), self.root.name)
 
     @contextmanager
     def locked_if_there(self, *, timeout: Seconds = 0.0) -> Iterator[None]:

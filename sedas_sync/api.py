@@ -14,7 +14,6 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
 from sedas_sync.model.arguments import Jobs, Seconds, check_arguments, checked
 from sedas_sync.model.events import Event, OnStep, Summary
-from sedas_sync.model.history import Change, RunRecord
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import ArchiveKey
@@ -22,7 +21,7 @@ from sedas_sync.operations import lock as locks
 from sedas_sync.operations.adopt.run import adopt_files
 from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.apply.perform import RunOptions
-from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror, utc_now
+from sedas_sync.operations.context import Listener, MirrorContext, check_choice, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.orders import forget_order, forget_unwanted_orders, orders
 from sedas_sync.operations.past import past_changes, past_runs
@@ -30,27 +29,42 @@ from sedas_sync.operations.plan import plan_mirror
 from sedas_sync.operations.progress import shown_progress
 from sedas_sync.operations.resume_plan import check_saved, plan_saved
 from sedas_sync.operations.search import SearchResult, search_archives, sources
-from sedas_sync.operations.status import Status, mirror_status
+from sedas_sync.operations.status import mirror_status
 from sedas_sync.operations.verify import verify_mirror
 from sedas_sync.operations.why import explain_scene
 from sedas_sync.output.export.job import catalogue_folder, export
 from sedas_sync.output.report.write import write_report
+from sedas_sync.state.mirror_state import MirrorState
 
 __all__ = ["Mirror", "SearchResult", "load_manifest"]
 
 _Options = ParamSpec("_Options")
 _Result = TypeVar("_Result")
+_Part = TypeVar("_Part")
 
 
 def _method(
     operation: Callable[Concatenate[MirrorContext, _Options], _Result],
 ) -> "Callable[Concatenate[Mirror, _Options], _Result]":
     """Return an operation on a mirror as a method, with the docstring and the arguments of the operation."""
+    return _method_of(operation, lambda context: context)
 
+
+def _state_method(
+    operation: Callable[Concatenate[MirrorState, _Options], _Result],
+) -> "Callable[Concatenate[Mirror, _Options], _Result]":
+    """Return an operation on the state of a mirror as a method in the same way."""
+    return _method_of(operation, lambda context: context.state)
+
+
+def _method_of(
+    operation: Callable[Concatenate[_Part, _Options], _Result], part: Callable[[MirrorContext], _Part]
+) -> "Callable[Concatenate[Mirror, _Options], _Result]":
     @wraps(operation)
     def method(self: "Mirror", /, *args: _Options.args, **options: _Options.kwargs) -> _Result:
-        check_arguments(operation, (self._context, *args), options)
-        return operation(self._context, *args, **options)
+        first = part(self._context)
+        check_arguments(operation, (first, *args), options)
+        return operation(first, *args, **options)
 
     return method
 
@@ -129,14 +143,8 @@ class Mirror:
     def _repr_html_(self) -> str:
         """Return the mirror for a notebook: its folder and its datasets. Reads neither network nor disk."""
         rows = (
-            [
-                name,
-                ", ".join(dataset.aoi),
-                None if dataset.start is None else dataset.start.text,
-                dataset.end.text,
-                ", ".join(dataset.archive),
-            ]
-            for name, dataset in self.manifest.datasets.items()
+            [name, ", ".join(of.aoi), of.start and of.start.text, of.end.text, ", ".join(of.archive)]
+            for name, of in self.manifest.datasets.items()
         )
         return html.paragraph(f"{self.root}, by {self.manifest.name}") + html.table(
             ["dataset", "aoi", "start", "end", "archives"], rows
@@ -194,6 +202,7 @@ class Mirror:
     why = _method(explain_scene)
 
     plan = _method(plan_mirror)
+    check_choice = _method(check_choice)
     save = _method(locks.to_save)
     check_saved = _method(check_saved)
     resume_plan = _method(plan_saved)
@@ -212,38 +221,11 @@ class Mirror:
     catalogue_folder = _method(catalogue_folder)
     report = _method(write_report)
 
-    def status(self) -> Status:
-        """Compare the mirror with its lock file, or with its last `apply`. Works offline and reads no file's bytes.
-
-        Raises:
-            ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
-        """
-        return mirror_status(self.manifest, self._context.state)
-
-    @checked
-    def check_choice(self, datasets: str | Iterable[str], *, prune: bool = False) -> None:
-        """Check that `plan` accepts these arguments.
-
-        Args:
-            datasets: one or more names of datasets; none for all.
-            prune: as in `plan`.
-
-        Raises:
-            ManifestError: a dataset is not in the manifest, or `prune` is set with datasets.
-        """
-        self._context.narrowed(datasets, prune=prune)
-
-    @checked
-    def locked(self, *, timeout: Seconds = 0.0) -> AbstractContextManager[None]:
-        """Hold the mirror's process lock; creates the mirror if needed.
-
-        Args:
-            timeout: seconds to wait for another process.
-
-        Raises:
-            ManifestError: the folder cannot be created or written.
-        """
-        return self._context.state.locked(timeout=timeout)
+    status = _state_method(mirror_status)
+    history = _state_method(past_runs)
+    changes = _state_method(past_changes)
+    locked = _state_method(MirrorState.locked)
+    locked_if_there = _state_method(MirrorState.locked_if_there)
 
     @checked
     def recording(self, command: str) -> AbstractContextManager[None]:
@@ -253,33 +235,6 @@ class Mirror:
             command: what the index stores for the run.
         """
         return self._runner.recording(command)
-
-    @checked
-    def history(self, since: datetime | None = None) -> list[RunRecord]:
-        """Return the runs of this mirror, the last one first. Works offline.
-
-        Args:
-            since: only runs that began at or after this time, UTC if it has no zone; None for all that the index has.
-        """
-        return past_runs(self._context.state, since)
-
-    @checked
-    def changes(self, since: datetime | None = None) -> list[Change]:
-        """Return what runs changed in this mirror, the oldest first. Works offline.
-
-        Args:
-            since: only changes at or after this time, UTC if it has no zone; None for all that the index has.
-        """
-        return past_changes(self._context.state, since)
-
-    @checked
-    def locked_if_there(self, *, timeout: Seconds = 0.0) -> AbstractContextManager[None]:
-        """Hold the mirror's process lock if there is a mirror; creates nothing.
-
-        Args:
-            timeout: seconds to wait for another process.
-        """
-        return self._context.state.locked_if_there(timeout=timeout)
 
     @checked
     def apply(

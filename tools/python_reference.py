@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
+from html import escape
 from typing import Any, get_args, is_typeddict
 
 import griffe
@@ -91,6 +92,8 @@ def _function(title: str, function: Callable[..., Any], *, skip: int = 0) -> Ite
     arguments = _arguments(node, skip)
     shown = [text for _, text, _ in arguments]
     returns = _type(node.returns)
+    if any(ast.unparse(one) == "contextmanager" for one in node.decorator_list):
+        returns = returns.replace("Iterator", "AbstractContextManager")
     line = f"{title}({', '.join(shown)}) -> {returns}"
     if len(line) > 100:  # noqa: PLR2004  # what a code block shows without scrolling
         line = f"{title}(\n" + "".join(f"    {text},\n" for text in shown) + f") -> {returns}"
@@ -151,9 +154,7 @@ def _sections(value: Any, title: str, types: dict[str, str]) -> Iterator[str]:
         elif section.kind is Kind.parameters:
             known = [item for item in section.value if item.name in types]
             described |= {item.name for item in known}
-            rows = [
-                f"| `{item.name}` | `{_cell(types[item.name])}` | {_sentence(item.description)} |" for item in known
-            ]
+            rows = [f"| `{item.name}` | {_code(types[item.name])} | {_sentence(item.description)} |" for item in known]
             rows += list(_options(value)) if "**options" in types else []
             if rows:
                 yield "\n".join(["| argument | type | meaning |\n|---|---|---|", *rows, ""])
@@ -172,7 +173,7 @@ def _options(function: Callable[..., Any]) -> Iterator[str]:
     hint = function.__annotations__.get("options")
     if hint is not None and get_args(hint) and is_typeddict(table := get_args(hint)[0]):
         for name, kind, about in _fields(table):
-            yield f"| `{name}` | `{_cell(kind)}` | {_sentence(about)} |"
+            yield f"| `{name}` | {_code(kind)} | {_sentence(about)} |"
 
 
 # -- classes ---------------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def _class(name: str, cls: type) -> Iterator[str]:
         yield from _sections(cls, name, {arg: kind for arg, _, kind in arguments})
     else:
         yield from _sections(cls, name, {})
-    rows = [f"| `{field}` | `{_cell(kind)}` | {_sentence(about)} |" for field, kind, about in _fields(cls)]
+    rows = [f"| `{field}` | {_code(kind)} | {_sentence(about)} |" for field, kind, about in _fields(cls)]
     if any(row.endswith("|  |") for row in rows):
         raise SystemExit(f"{name}: an attribute has no docstring: {rows}")
     if rows:
@@ -233,6 +234,12 @@ def _flat(text: str) -> str:
 
 def _cell(text: str) -> str:
     return _flat(text).replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    r"""Return code for a cell of a table. A bar is an entity there: some readers show the backslash of `\|` in code."""
+    flat = _flat(text)
+    return f"<code>{escape(flat, quote=False).replace('|', '&#124;')}</code>" if "|" in flat else f"`{flat}`"
 
 
 def _sentence(text: str) -> str:

@@ -112,22 +112,25 @@ def _table_of_keys(table: str) -> Iterator[str]:
     yield f"### `{title}`\n"
     yield manifest_schema(BUILT_IN)["definitions"][table]["description"] + "\n"
     common = keys_of(MODELS[table])
-    yield from _rows_of_keys(MODELS[table], common)
+    yield from _rows_of_keys(table, MODELS[table], common)
     if table == "archive":
         for kind in BUILT_IN.values():
             own = {name: key for name, key in keys_of(kind.config).items() if name not in common}
             if own:
                 yield f'Only with `type = "{kind.name}"`:\n'
-                yield from _rows_of_keys(kind.config, own)
+                yield from _rows_of_keys(f"{table}.{kind.name}", kind.config, own)
 
 
-def _rows_of_keys(model: type[BaseModel], keys: dict[str, Any]) -> Iterator[str]:
+def _rows_of_keys(table: str, model: type[BaseModel], keys: dict[str, Any]) -> Iterator[str]:
+    """Yield a table of keys, each with an anchor, by which `tools/site.py` makes the search find it."""
     yield "| key | value | default | meaning |\n|---|---|---|---|"
     for name, key in keys.items():
         default = f"`{json.dumps(key['default'])}`" if "default" in key else ""
         if model.model_fields[name].is_required() and name != "url":  # some types have a default for it
             default = "required"
-        yield f"| `{name}` | {_cell(re.sub('^an? ', '', in_words(key)))} | {default} | {_cell(key['description'])} |"
+        anchor = f'<a id="{table}.{name}"></a>'
+        words = _cell(re.sub("^an? ", "", in_words(key)))
+        yield f"| {anchor}`{name}` | {words} | {default} | {_cell(key['description'])} |"
     yield ""
 
 

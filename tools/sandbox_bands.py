@@ -9,6 +9,7 @@ infrared depend on the season, so a vegetation index over the year has a curve.
 
 import io
 from collections.abc import Iterator
+from itertools import product
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sandbox_catalogue import DATA
 
-from sedas_sync.sandbox.bands import BANDS, FILE, GROWING, SIDES, STAGES
+from sedas_sync.sandbox.bands import BANDS, FILE, SIDES, STAGES, codestream_of
 
 _SQUARES = np.array([[0, 1, 2, 3], [1, 2, 2, 1], [2, 3, 1, 2], [2, 3, 1, 0]])
 """The class of each square of a tile: water, forest, crops, towns."""
@@ -35,17 +36,17 @@ _REFLECTANCE = {
     "B11": (128, 1152, 1664, 2176),
     "B12": (128, 640, 1024, 1920),
 }
-"""Reflectance of the classes in each band above that of `_HAZE`, in ten thousandths."""
-_HAZE = 1024
-"""Light that the air adds. Without it, some values of baseline 04.00 or later, which have an offset, were below 0."""
+"""Reflectance of the classes in each band, in ten thousandths."""
+_OFFSET = 1000
+"""Added to the values since baseline 04.00 (`RADIO_ADD_OFFSET`, Sentinel-2 products specification document)."""
 _CROPS = 2
 _OF_CROPS = {"B04": (1408, 1024, 640, 384), "B08": (1664, 2048, 2816, 3712)}
 """Reflectance of crops at each stage, from bare soil to the highest plants."""
 _COLOURS = np.array([(24, 48, 96), (32, 72, 40), (128, 152, 72), (160, 152, 144)], dtype=np.uint8)
 
 
-def pixels(band: str, stage: int) -> NDArray[np.uint16] | NDArray[np.uint8]:
-    """Return the values of a band: rows and columns, and for the colour image a third axis."""
+def pixels(band: str, stage: int, *, offset: bool = False) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    """Return the values of a band, with the offset or without: rows and columns, and for the colours a third axis."""
     side = SIDES[BANDS[band]]
     classes = np.repeat(np.repeat(_SQUARES, 10, axis=0), 10, axis=1)
     step = len(classes) // side
@@ -55,17 +56,18 @@ def pixels(band: str, stage: int) -> NDArray[np.uint16] | NDArray[np.uint8]:
     values = np.array(_REFLECTANCE[band], dtype=np.uint16)
     if band in _OF_CROPS:
         values[_CROPS] = _OF_CROPS[band][stage]
-    return (values + _HAZE)[classes]
+    return (values + offset * _OFFSET)[classes].astype(np.uint16)
 
 
 def codestreams() -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the lossless codestream of each band, for each stage if it depends on that."""
-    for band in BANDS:
-        for stage in range(STAGES) if band in GROWING else [None]:
-            coded = io.BytesIO()
-            image = Image.fromarray(pixels(band, stage or 0))
-            image.save(coded, "JPEG2000", no_jp2=True, irreversible=False, num_resolutions=1)
-            yield band if stage is None else f"{band}-{stage}", coded.getvalue()
+    """Yield the name and the lossless codestream of each band, for each stage and offset that it depends on."""
+    shown = {}
+    for band, stage, offset in product(BANDS, range(STAGES), (False, True)):
+        shown.setdefault(codestream_of(band, stage, offset=offset), pixels(band, stage, offset=offset))
+    for name, values in shown.items():
+        coded = io.BytesIO()
+        Image.fromarray(values).save(coded, "JPEG2000", no_jp2=True, irreversible=False, num_resolutions=1)
+        yield name, coded.getvalue()
 
 
 def main() -> None:

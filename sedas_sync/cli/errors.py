@@ -22,12 +22,18 @@ def report(error: Exception, *, as_json: bool = False) -> int:
         case SedasSyncError():
             if as_json:
                 problems = tuple(error.problems) if isinstance(error, ManifestError) else (str(error),)
-                print_error_document(str(error), problems, error.exit_code)
+                _print_document(str(error), problems, error.exit_code)
             for line in error.problems if isinstance(error, ManifestError) else (str(error),):
                 print_error(line)
             if isinstance(error, LockMismatch) and error.hint:
                 print_error(error.hint, prefix="next: ")
             return error.exit_code
+        case click.ClickException():
+            error.show()
+            # An option that is wrong may come before `--json`, which is then not read.
+            if as_json or "--json" in sys.argv:
+                _print_document(error.format_message(), (error.format_message(),), ManifestError.exit_code)
+            return ManifestError.exit_code
         case BrokenPipeError():
             # The reader of the output is gone.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -41,6 +47,6 @@ def report(error: Exception, *, as_json: bool = False) -> int:
     return 1
 
 
-def print_error_document(error: str, problems: tuple[str, ...], exit_code: int) -> None:
+def _print_document(error: str, problems: tuple[str, ...], exit_code: int) -> None:
     """Print an error as a document to standard output."""
     sys.stdout.write(json_line(ErrorDocument(error=error, problems=problems, exit_code=exit_code)))

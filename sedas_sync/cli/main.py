@@ -103,13 +103,6 @@ def run_command() -> int:
         return ended.exit_code
     except click.Abort:
         return 130
-    except click.ClickException as error:
-        error.show()
-        if common.as_json or "--json" in sys.argv:
-            from sedas_sync.cli.errors import print_error_document  # noqa: PLC0415  # as in `_report`
-
-            print_error_document(error.format_message(), (error.format_message(),), 2)
-        return 2
     except Exception as error:  # noqa: BLE001  # a user never sees a traceback
         return _report(error, as_json=common.as_json)
     return 0

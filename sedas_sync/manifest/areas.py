@@ -7,28 +7,21 @@ from sedas_sync.manifest.parse import ReadAoi
 from sedas_sync.manifest.tables import AoiTable
 
 
-def area_of(config: AoiTable, read_aoi: ReadAoi) -> Aoi:
-    """Return the area of a table.
+def area_of(given: AoiTable | str, read_aoi: ReadAoi) -> Aoi:
+    """Return the area of a table, or of an MGRS tile.
 
     Args:
-        config: the table; it has exactly one area.
+        given: the table, which has exactly one area, or the name of the tile.
         read_aoi: reads AOI files.
 
     Raises:
-        ValueError: the area is wrong; the message says how.
+        ValueError: the area is wrong, or there is no such tile; the message says how.
         OSError: its file cannot be read.
     """
+    if isinstance(given, str):
+        return Aoi(tile_outline(given))
     repairs: list[str] = []
-    return Aoi(_shape(config, read_aoi, repairs.append if config.repair else None), repairs=repairs)
-
-
-def area_of_tile(tile: str) -> Aoi:
-    """Return the outline of an MGRS tile.
-
-    Raises:
-        ValueError: there is no such tile.
-    """
-    return Aoi(tile_outline(tile))
+    return Aoi(_shape(given, read_aoi, repairs.append if given.repair else None), repairs=repairs)
 
 
 def _shape(config: AoiTable, read_aoi: ReadAoi, on_repair: OnRepair | None) -> Polygonal:

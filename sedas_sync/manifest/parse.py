@@ -119,7 +119,7 @@ def parse(
     known_types = {key: archive_type for key, (archive_type, _) in archives.items() if archive_type is not None}
     context = rules.Context(tuple(aois), tuple(archives), known_types, now)
     datasets = _read_datasets(tree, report, context)
-    aois |= _tiles_as_aois(datasets, report)
+    aois |= _tiles_as_aois(datasets, read_aoi, report)
     if report.problems or mirror is None or transfer is None:
         raise ManifestError(report.problems)
     return Manifest(
@@ -247,13 +247,17 @@ def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_aoi
         report.add(dotted(path, "buffer_km"), "cannot be used with a point; write a larger radius_km")
     if config is None or len(report.problems) > before:
         return None
+    return _area(config, read_aoi, dotted(path, given[0]), report)
 
+
+def _area(given: AoiTable | str, read_aoi: ReadAoi, path: str, report: ProblemList) -> "Aoi | None":
+    """Return the area of a table or tile; if it is wrong, report a mistake with this path and return None."""
     from sedas_sync.manifest.areas import area_of  # noqa: PLC0415 - see TYPE_CHECKING above
 
     try:
-        return area_of(config, read_aoi)
+        return area_of(given, read_aoi)
     except (ValueError, OSError) as error:
-        report.add(dotted(path, given[0]), str(error))
+        report.add(path, str(error))
         return None
 
 
@@ -282,17 +286,11 @@ def _tile_aoi(tile: str) -> str:
     return f"tile {tile}"
 
 
-def _tiles_as_aois(datasets: Mapping[str, Dataset], report: ProblemList) -> "dict[str, Aoi | None]":
+def _tiles_as_aois(datasets: Mapping[str, Dataset], read_aoi: ReadAoi, report: ProblemList) -> "dict[str, Aoi | None]":
     """Return the outlines of the tiles of datasets without AOIs."""
-    wanted = [(name, tile) for name, one in datasets.items() for tile in one.tile if _tile_aoi(tile) in one.aoi]
-    if not wanted:
-        return {}
-    from sedas_sync.manifest.areas import area_of_tile  # noqa: PLC0415 - see TYPE_CHECKING above
-
-    aois: dict[str, Aoi | None] = {}
-    for name, tile in wanted:
-        try:
-            aois[_tile_aoi(tile)] = area_of_tile(tile)
-        except ValueError as error:
-            report.add(f"{dotted('dataset', name)}.tile", str(error))
-    return aois
+    return {
+        _tile_aoi(tile): _area(tile, read_aoi, f"{dotted('dataset', name)}.tile", report)
+        for name, one in datasets.items()
+        for tile in one.tile
+        if _tile_aoi(tile) in one.aoi
+    }

@@ -20,7 +20,7 @@ class FileState(StrEnum):
 class DiskState(Struct, frozen=True, kw_only=True, gc=False):
     """What the folder shows of one desired scene."""
 
-    held: LocalScene | None = None
+    local: LocalScene | None = None
     """From the index; for an untracked file that is right, what the index would store."""
     state: FileState = FileState.ABSENT
     """Of the local scene, or else of what is at the desired path."""

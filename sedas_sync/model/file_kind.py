@@ -83,6 +83,7 @@ _BINARY = frozenset(
 """Endings of files that never begin with a text."""
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[?!A-Za-z]|\{\s*[\"}])")
 """The beginning of XML or of a JSON object. Buckets send their errors so, some with status 200 and no useful type."""
+_SAFE = re.compile(r"S[12][A-D_]_(?!OPER_)")
 _ENDING = re.compile(r"(?:\.tar)?\.[A-Za-z][A-Za-z0-9]{0,6}")
 
 
@@ -123,6 +124,15 @@ def folder_ending(name: str) -> str:
     """
     last = _last_ending(name)
     return last if last.lower() in _FOLDERS else ""
+
+
+def safe_folder(name: str) -> str:
+    """Return `.SAFE` if it is the ending of the folder of this product: those of Sentinel-1 and -2 that are no files.
+
+    >>> safe_folder("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117")
+    '.SAFE'
+    """
+    return ".SAFE" if _SAFE.match(name) and not folder_ending(name) else ""
 
 
 def without_endings(name: str) -> str:

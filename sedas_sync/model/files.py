@@ -30,7 +30,7 @@ def scene_of_file(scene: Scene, file: RemoteFile | None) -> Scene:
     if file is None or not scene.is_folder:
         return scene
     link = file.url if scene.online else None
-    return replace(scene, download_url=link, size=file.size, digest=file.digest, assets=())
+    return replace(scene, download_url=link, size=file.size, digest=file.digest, assets=(), listing=())
 
 
 def listing_digest(files: Iterable[tuple[str, str | None]]) -> str | None:

@@ -85,9 +85,9 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Bytes; None if not known."""
     reason: Reason
     """Why; `reason_text` returns it as a text."""
-    want: DesiredScene | None = None
+    wanted: DesiredScene | None = None
     """None for a prune, and for a file that is kept although the catalogue no longer lists its scene."""
-    held: LocalScene | None = None
+    local: LocalScene | None = None
     """The scene on disk."""
     order: Order | None = None
     """Its order in the long-term archive."""
@@ -100,11 +100,11 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     def without_secrets(self) -> "Action":
         """Return the action without links that may contain a secret."""
-        want, held, order = self.want, self.held, self.order
+        want, held, order = self.wanted, self.local, self.order
         return replace(
             self,
-            want=None if want is None else want.without_secrets(),
-            held=None if held is None else _clean_facts(held),
+            wanted=None if want is None else want.without_secrets(),
+            local=None if held is None else _clean_facts(held),
             order=None if order is None else order.without_secrets(),
         )
 
@@ -199,9 +199,9 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
         Args:
             action: one of this plan.
         """
-        if action.size is not None or action.want is None:
+        if action.size is not None or action.wanted is None:
             return action.size
-        return self.typical_sizes.get(action.want.scene.product_type or "")
+        return self.typical_sizes.get(action.wanted.scene.product_type or "")
 
     @property
     def billed(self) -> tuple[Action, ...]:
@@ -209,7 +209,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(
             action
             for action in self.actions
-            if action.kind in TRANSFERS and action.want is not None and action.want.sources[0].scene.requester_pays
+            if action.kind in TRANSFERS and action.wanted is not None and action.wanted.sources[0].scene.requester_pays
         )
 
     @property
@@ -258,8 +258,8 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
         Args:
             action: one of this plan.
         """
-        if self.archives and action.want is not None and action.kind in NEEDS_ARCHIVE:
-            return action.want.archive
+        if self.archives and action.wanted is not None and action.kind in NEEDS_ARCHIVE:
+            return action.wanted.archive
         return None
 
 

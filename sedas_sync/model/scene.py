@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.file_kind import ZIP, ending_of, safe_folder
 from sedas_sync.model.geojson import geometry_of_wkt
 from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret, repr_without_secrets
 from sedas_sync.model.text import link_without_secrets
@@ -207,7 +207,9 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     @property
     def ending(self) -> str:
-        """The ending of its file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+        """The ending of its file as its id shows it, else `.zip`; `.SAFE` or nothing if the scene is a folder."""
+        if self.listing:
+            return safe_folder(self.id)
         return "" if self.is_folder else ending_of(self.id) or ZIP
 
     @property

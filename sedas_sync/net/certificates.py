@@ -5,6 +5,8 @@ import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 
+import certifi
+
 from sedas_sync.net.policy import PermanentError, variable
 from sedas_sync.net.sockets import StoppableContext
 
@@ -37,8 +39,6 @@ def _tls_context(bundle: tuple[str, str] | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if bundle is None:
-        import certifi  # noqa: PLC0415  # slow to import, and not needed if a variable names the authorities
-
         context.load_verify_locations(cafile=certifi.where())
         return context
     for path in _paths(*bundle):

@@ -88,6 +88,20 @@ class MirrorContext:
         return dataclasses.replace(self.manifest, datasets=chosen)
 
 
+def check_choice(context: MirrorContext, datasets: str | Iterable[str], *, prune: bool = False) -> None:
+    """Check that `plan` accepts these arguments.
+
+    Args:
+        context: the mirror.
+        datasets: one or more names of datasets; none for all.
+        prune: as in `plan`.
+
+    Raises:
+        ManifestError: a dataset is not in the manifest, or `prune` is set with datasets.
+    """
+    context.narrowed(datasets, prune=prune)
+
+
 def utc_now() -> datetime:
     """Return the current time."""
     return datetime.now(UTC)

@@ -113,7 +113,9 @@ def from_folder(folder: str, target: Path, wish: Wish = Wish()) -> Start:  # noq
     """
     found = find_products(folder)
     path = _relative(folder, target)
-    text, manifest = _checked(folder_manifest_text(wish, path, found.areas, found.datasets), target)
+    text, manifest = _checked(
+        folder_manifest_text(wish, path, found.areas, found.datasets, unpack=found.folders), target
+    )
     warnings = (*found.warnings, *_if_outside_the_sandbox(wish, manifest, folder))
     return Start(text, tuple(manifest.aois), warnings)
 

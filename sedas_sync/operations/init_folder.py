@@ -30,6 +30,10 @@ _INSET = 0.05
 """Degrees, about 5 km: areas are smaller by this, so that neighbours which only touch them do not match."""
 _TOLERANCE = 0.01
 """Degrees: corners of an area nearer than this to an edge are left out."""
+_GRID = 1e-4
+"""Degrees, about 10 m: the precision of an area."""
+_LONGEST = 90.0
+"""Degrees: longer edges of an area are divided."""
 _MOST_TILES = 60
 """Tiles that are written into a manifest; with more, the area alone counts."""
 
@@ -41,6 +45,8 @@ class FoundProducts:
     datasets: tuple[FoundScenes, ...]
     areas: tuple[Area, ...]
     """Datasets of the same footprints share one."""
+    folders: bool
+    """Whether most products are extracted folders, not zips."""
     warnings: tuple[str, ...]
 
 
@@ -51,6 +57,7 @@ class _Product:
     scene: Scene
     """As its name describes it."""
     footprint: Footprint | None
+    is_folder: bool
 
 
 def find_products(folder: str) -> FoundProducts:
@@ -72,7 +79,7 @@ def find_products(folder: str) -> FoundProducts:
         outlines = [product.footprint for product in products if product.footprint is not None]
         if not outlines:
             left_out = f"{count(len(products), 'product')} of type {product_type}"
-            warnings.append(f"{folder}: {left_out} have no footprint to read, and were left out")
+            warnings.append(f"{folder}: {left_out} left out: no footprint can be read")
             continue
         name = re.sub(r"[^a-z0-9]+", "-", f"{group}-{product_type}{f'-orbit-{track}' if track else ''}".lower())
         area = _area(name, outlines)
@@ -80,7 +87,8 @@ def find_products(folder: str) -> FoundProducts:
         datasets.append(_dataset(name, aoi, product_type, track, [product.scene for product in products]))
     if not datasets:
         raise ManifestError(f"{folder}: has no zips or folders of Sentinel products with a footprint")
-    return FoundProducts(tuple(datasets), tuple(areas.values()), tuple(warnings))
+    forms = [product.is_folder for products in groups.values() for product in products]
+    return FoundProducts(tuple(datasets), tuple(areas.values()), sum(forms) * 2 > len(forms), tuple(warnings))
 
 
 def _dataset(name: str, aoi: str, product_type: str, track: int, scenes: Sequence[Scene]) -> FoundScenes:
@@ -110,10 +118,12 @@ def _area(name: str, outlines: Sequence[Footprint]) -> Area:
     hull = shapely.simplify(hull, _TOLERANCE)
     inner = hull.buffer(-_INSET, join_style="mitre")
     shape = hull if inner.is_empty or len(shapely.get_parts(inner)) < len(shapely.get_parts(hull)) else inner
+    # An edge over half of the globe could be read the other way around.
+    shape = shapely.segmentize(shapely.set_precision(shape, _GRID), _LONGEST)
     return Area(
         name=name,
         key="wkt",
-        value=shapely.to_wkt(shapely.set_precision(shape, 1e-4), rounding_precision=4),
+        value=shapely.to_wkt(shape, rounding_precision=4),
         comment="around the footprints of the products in the folder",
     )
 
@@ -125,12 +135,12 @@ def _products(folder: str) -> Iterator[_Product]:
     lists.pop("", None)
     for place, path in lists.items():
         if (scene := _scene(_base(place))) is not None:
-            yield _Product(scene, _outline(_listing(folder, path)))
+            yield _Product(scene, _outline(_listing(folder, path)), is_folder=True)
     for entry in entries:
         within = any(place in lists for place in above(entry.path))
         if not within and ending_of(entry.path) and (scene := _scene(_base(entry.path))) is not None:
             zipped = entry.path.lower().endswith(ZIP)
-            yield _Product(scene, _outline(_listing(folder, entry.path)) if zipped else None)
+            yield _Product(scene, _outline(_listing(folder, entry.path)) if zipped else None, is_folder=False)
 
 
 def _scene(name: str) -> Scene | None:

@@ -22,7 +22,7 @@ version = 1
 {archive}
 [mirror]
 path = {path}            # relative to this file
-# layout = "{{satellite}}/{{start:%Y/%m}}/{{id}}"
+{unpack}# layout = "{{satellite}}/{{start:%Y/%m}}/{{id}}"
 
 [transfer]
 jobs = 4                   # downloads at once
@@ -214,7 +214,9 @@ def _sensors(wish: Wish) -> tuple[str, ...]:
     return PRESETS[wish.archive].sensors
 
 
-def folder_manifest_text(wish: Wish, path: str, areas: Sequence[Area], found: Sequence[FoundScenes]) -> str:
+def folder_manifest_text(
+    wish: Wish, path: str, areas: Sequence[Area], found: Sequence[FoundScenes], *, unpack: bool
+) -> str:
     """Return a manifest that describes the scenes of a folder, which becomes the mirror.
 
     Args:
@@ -222,6 +224,7 @@ def folder_manifest_text(wish: Wish, path: str, areas: Sequence[Area], found: Se
         path: The folder, relative to the manifest.
         areas: The areas of the datasets.
         found: The datasets.
+        unpack: Whether the scenes are extracted folders.
 
     Raises:
         ManifestError: the archive has no products in the form of their zips.
@@ -233,11 +236,12 @@ def folder_manifest_text(wish: Wish, path: str, areas: Sequence[Area], found: Se
             f"--archive {wish.archive} has no whole products, as a folder of products has; take {whole}"
         )
     datasets = "\n".join(_found(wish, one) for one in found)
-    return _head(preset.table, path) + "".join(map(_table, areas)) + datasets
+    return _head(preset.table, path, unpack=unpack) + "".join(map(_table, areas)) + datasets
 
 
-def _head(archive: str, path: str = "scenes") -> str:
-    return _HEAD.format(archive=archive, path=toml_string(path))
+def _head(archive: str, path: str = "scenes", *, unpack: bool = False) -> str:
+    line = "unpack = true              # scenes are extracted folders\n" if unpack else ""
+    return _HEAD.format(archive=archive, path=toml_string(path), unpack=line)
 
 
 def _found(wish: Wish, found: FoundScenes) -> str:

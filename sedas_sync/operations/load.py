@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
-from sedas_sync.files.paths import user_path
 from sedas_sync.manifest import Manifest, parse
 from sedas_sync.model.arguments import checked
 from sedas_sync.state.owner import absolute
@@ -47,14 +46,6 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
     return check_manifest(text, file)
 
 
-def _is_below(file: Path, folder: Path) -> bool:
-    """Return whether a file is below a folder, with all symbolic links resolved."""
-    try:
-        return file.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links, or an invalid name
-        return False
-
-
 def check_manifest(text: str | Mapping[str, Any], file: Path, name: str = "") -> Manifest:
     """Check a manifest that is, or will be, in this file.
 
@@ -68,21 +59,9 @@ def check_manifest(text: str | Mapping[str, Any], file: Path, name: str = "") ->
     """
 
     def read_aoi(config: "AoiTable", on_repair: "OnRepair | None") -> "Polygonal":
-        if config.country is not None:
-            from sedas_sync.operations.countries import area_of_countries  # noqa: PLC0415  # as below
+        from sedas_sync.operations.aoi_file import read_table  # noqa: PLC0415  # most manifests name no file
 
-            return area_of_countries(config.country, config.buffer_km)
-        from sedas_sync.operations.aoi_file import read_aoi  # noqa: PLC0415  # most manifests name no file
-
-        path = user_path(file.parent, config.file or "")
-        return read_aoi(
-            path,
-            layer=config.layer,
-            where=config.where,
-            buffer_km=config.buffer_km,
-            quotable=_is_below(path, file.parent),
-            on_repair=on_repair,
-        )
+        return read_table(config, file.parent, on_repair)
 
     return parse(
         text,

@@ -72,7 +72,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         raise SedasSyncError(f"the lock file is not changed: {names} was not searched; plan with `refresh=True`")
     before, _ = _old_lock(context, write=write)
     with context.state.index(write=False) as (index, _):
-        wants = {action.id: action.want for action in plan.actions if action.want is not None}
+        wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
         held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
     head = head_of(context.manifest, context.clock())
     intact = _intact(plan, held)
@@ -113,9 +113,9 @@ def _intact(plan: Plan, held: Mapping[SceneId, LocalScene]) -> dict[SceneId, Loc
     intact = {}
     for action in plan.actions:
         now = held.get(action.id)
-        if action.kind in (ActionKind.KEEP, ActionKind.ADOPT) and action.held is not None:
-            intact[action.id] = action.held
-        elif now is not None and now != action.held:
+        if action.kind in (ActionKind.KEEP, ActionKind.ADOPT) and action.local is not None:
+            intact[action.id] = action.local
+        elif now is not None and now != action.local:
             # It was downloaded since the plan was made.
             intact[action.id] = now
     return intact

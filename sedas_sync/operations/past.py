@@ -9,7 +9,11 @@ from sedas_sync.state.mirror_state import MirrorState
 
 
 def past_runs(mirror: MirrorState, since: datetime | None = None) -> list[RunRecord]:
-    """Return the runs of a mirror that began at or after a time, the last one first.
+    """Return the runs of this mirror, the last one first. Works offline.
+
+    Args:
+        mirror: the mirror.
+        since: only runs that began at or after this time, UTC if it has no zone; None for all that the index has.
 
     Raises:
         ManifestError: the mirror belongs to another manifest.
@@ -20,7 +24,11 @@ def past_runs(mirror: MirrorState, since: datetime | None = None) -> list[RunRec
 
 
 def past_changes(mirror: MirrorState, since: datetime | None = None) -> list[Change]:
-    """Return what changed in the catalogue and in a mirror at or after a time, the oldest first.
+    """Return what changed in the catalogue and in this mirror, the oldest first. Works offline.
+
+    Args:
+        mirror: the mirror.
+        since: only changes at or after this time, UTC if it has no zone; None for all that the index has.
 
     Raises:
         ManifestError: the mirror belongs to another manifest.

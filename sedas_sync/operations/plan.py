@@ -117,7 +117,7 @@ def plan_mirror(
     disk = look_at_disk(context, wants)
     plan = make_plan(context, wants, disk, sizes=sizes, warnings=warnings)
     # A named product that is on disk need not be in the catalogue.
-    held = {action.id for action in plan.actions if action.held is not None}
+    held = {action.id for action in plan.actions if action.local is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
     left = find_departures(context, found, datasets)
     plan = replace(plan, datasets=datasets, failures=failures, left=left, searched=found.searched, made=found.time)
@@ -129,7 +129,7 @@ def plan_mirror(
 def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:
     """Return a warning if a mirror whose index is empty has files: they may be scenes with other names."""
     number = sum(entry.is_file for entry in tree_listing.scan(str(context.state.root)))
-    number -= sum(len(action.held.files) for action in plan.actions if action.held is not None)
+    number -= sum(len(action.local.files) for action in plan.actions if action.local is not None)
     if number <= 0:
         return []
     files = f"{count(number, 'file')} in the mirror {'is' if number == 1 else 'are'} not in the index"
@@ -158,13 +158,13 @@ def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
             wrong.setdefault(file.id, set()).add(file.name)
     for scene_id, names in wrong.items():
         here = observed[scene_id]
-        held, state = here.held, here.state
+        held, state = here.local, here.state
         if held is not None:
             # An impossible time: these files of a folder are read and not trusted.
             members = tuple(replace(file, mtime_ns=-1) if file.name in names else file for file in held.members)
             held = replace(held, members=members)
         state = FileState.DAMAGED if state is FileState.INTACT else state
-        observed[scene_id] = replace(here, held=held, state=state)
+        observed[scene_id] = replace(here, local=held, state=state)
 
 
 def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
@@ -173,11 +173,11 @@ def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
     The mirror's process lock is held.
     """
     wants = {
-        action.id: action.want
+        action.id: action.wanted
         for action in plan.actions
-        if action.want is not None and (action.kind in NEEDS_ARCHIVE or action.kind is ActionKind.ADOPT)
+        if action.wanted is not None and (action.kind in NEEDS_ARCHIVE or action.kind is ActionKind.ADOPT)
     }
-    before = {action.id: action.held for action in plan.actions}
+    before = {action.id: action.local for action in plan.actions}
     with context.state.index(write=False) as (index, _):
         new = {local.id for local in index.local_scenes_of(wants) if not _is_same(local, before[local.id])}
     if not new:
@@ -200,7 +200,7 @@ def with_links(context: MirrorContext, plan: Plan) -> Plan:
     """
     actions = tuple(map(_to_poll_again, plan.actions))
     needed = (action for action in actions if action.kind in NEEDS_ARCHIVE)
-    wants = {action.id: action.want for action in needed if action.want is not None and action.want.lacks_links}
+    wants = {action.id: action.wanted for action in needed if action.wanted is not None and action.wanted.lacks_links}
     if not wants:
         return replace(plan, actions=actions)
     context.step("looking up scenes", len(wants))
@@ -209,7 +209,7 @@ def with_links(context: MirrorContext, plan: Plan) -> Plan:
     return replace(
         plan,
         actions=tuple(
-            replace(action, want=now.get(action.id, action.want))
+            replace(action, wanted=now.get(action.id, action.wanted))
             for action in actions
             if action.id in now or action.id not in wants
         ),
@@ -333,7 +333,7 @@ def make_plan(
 
 def _staying_folders(actions: Iterable[Action]) -> Iterator[str]:
     """Yield a warning if scenes stay the folders that they were unpacked to."""
-    kept = sum(action.held is not None and action.held.packed is not None for action in actions)
+    kept = sum(action.local is not None and action.local.packed is not None for action in actions)
     if kept:
         yield f"{count(kept, 'scene')} on disk stay folders: `[mirror] unpack` is false now, and new scenes stay zips"
 
@@ -351,7 +351,7 @@ def _of_other_form(
     if len(manifest.archives) == 1:
         return staying
     for scene_id, here in inspection.observed.items():
-        want, held = scenes.get(scene_id), here.held
+        want, held = scenes.get(scene_id), here.local
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
@@ -410,7 +410,7 @@ def _poll(
 
 def _with_sizes(context: MirrorContext, actions: tuple[Action, ...]) -> tuple[Action, ...]:
     """Request the sizes of scenes to download that the catalogue does not state."""
-    wants = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
+    wants = [a.wanted for a in actions if a.wanted is not None and a.kind in TRANSFERS and a.size is None]
     files = {
         (want.scene.id, number): (want.archive, want.sources[0].scene, file)
         for want in wants

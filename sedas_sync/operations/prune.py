@@ -24,7 +24,7 @@ from sedas_sync.planning import prune
 from sedas_sync.planning.departures import departures, matches
 from sedas_sync.planning.limits import without_prunes
 from sedas_sync.planning.lock import Lock
-from sedas_sync.state.history import last_run, last_time, listed
+from sedas_sync.state.history import date_rules, last_run, last_time, listed
 from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import unwanted_downloads
@@ -85,7 +85,7 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
     manifest = context.manifest
     with context.state.index(write=False) as (index, _):
         unwanted = [held for held in index.local_scenes() if held.id not in lock.scenes]
-    wants = {action.id: action.want for action in plan.actions if action.want is not None}
+    wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
     look_up = context.look_up()
     if unwanted and _has_relative_dates(context):
         # The archives' clocks are known only after a request.
@@ -121,7 +121,7 @@ def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
     if not context.archives.server_times:
         return {}
     with context.state.index(write=False) as (index, _):
-        rules = index.date_rules()
+        rules = date_rules(index)
     return {
         name: rules[name].since
         for name, dataset in context.manifest.datasets.items()
@@ -255,7 +255,7 @@ def without_changed(root: Path, removals: Iterable[Action]) -> tuple[list[Action
     warnings: dict[SceneId, str] = {}
     for action in removals:
         try:
-            if action.held is not None and state_of(str(root), action.held) is FileState.DAMAGED:
+            if action.local is not None and state_of(str(root), action.local) is FileState.DAMAGED:
                 why = "no longer matches, but was changed since it was downloaded; kept"
                 warnings[action.id] = f"{action.path}: {why}"
                 continue

@@ -23,6 +23,7 @@ from sedas_sync.model.portable import LINK_LEFT_OUT
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.planning.lock import hashes_of_rules
+from sedas_sync.state.history import complete_searches
 
 _SETTLED_AFTER = timedelta(days=60)
 """Most scenes that come late or are processed again have come by then."""
@@ -39,7 +40,7 @@ def settled_searches(context: MirrorContext, manifest: Manifest, now: datetime) 
     rules = hashes_of_rules(manifest)
     due: dict[str, DatasetSearch] = {}
     with context.state.index(write=False) as (index, _):
-        searches = index.complete_searches()
+        searches = complete_searches(index)
         for name, dataset in manifest.datasets.items():
             last = searches.get(name)
             if last is None or dataset.recheck is None or last.rules != rules[name]:
@@ -87,7 +88,10 @@ def _described(held: LocalScene) -> Scene | None:
     )
     if len(files) < len(scene.assets):
         return None
-    return replace(scene, size=held.size, digest=held.digest, download_url=LINK_LEFT_OUT, offline=None, assets=files)
+    delivered = held.delivered
+    return replace(
+        scene, size=delivered.size, digest=delivered.digest, download_url=LINK_LEFT_OUT, offline=None, assets=files
+    )
 
 
 def take_descriptions(settled: Iterable[DatasetSearch], searched: Iterable[DatasetSearch]) -> None:

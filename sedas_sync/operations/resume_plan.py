@@ -57,9 +57,9 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
         _check_drift(context, saved.plan, then, holdings)
     plan = make_plan(context, wants, disk, warnings=warnings)
     untouched = tuple(
-        replace(action, held=holdings[action.id])
+        replace(action, local=holdings[action.id])
         for action in saved.plan.actions
-        if action.want is None and action.id in holdings
+        if action.wanted is None and action.id in holdings
     )
     return replace(
         plan,

@@ -27,7 +27,7 @@ from sedas_sync.model.scene import NOTHING, DesiredScene, Scene, SceneId, Source
 from sedas_sync.planning.lock import LockHead
 from sedas_sync.planning.lock_text import head_from, head_json
 
-VERSION = 4
+VERSION = 5
 """The version of the format that this package reads and writes."""
 
 _KIND = "saved_plan"
@@ -87,7 +87,7 @@ class SavedPlan:
     @property
     def wants(self) -> dict[SceneId, DesiredScene]:
         """The desired scenes of the plan."""
-        return {action.id: action.want for action in self.plan.actions if action.want is not None}
+        return {action.id: action.wanted for action in self.plan.actions if action.wanted is not None}
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -195,12 +195,12 @@ class _Document(Struct):
 
 def _portable(action: Action, kept: Container[SceneId]) -> Action:
     """Return an action without links, and without what is looked at again before it is carried out."""
-    want, held, order = action.want, action.held, action.order
+    want, held, order = action.wanted, action.local, action.order
     return replace(
         action,
         after=tuple(scene_id for scene_id in action.after if scene_id not in kept),
-        want=None if want is None else _without_links(want),
-        held=None if held is None else replace(held, facts="{}", digest=None, members=()),
+        wanted=None if want is None else _without_links(want),
+        local=None if held is None else replace(held, facts="{}", digest=None, members=()),
         order=None if order is None else replace(order, download_url=None),
     )
 
@@ -221,16 +221,16 @@ def _offered(scene: Scene) -> Scene:
 
 def _short(action: Action) -> Action:
     """Return an action as it is written: the scene of a single source is that of the whole, and written once."""
-    want = action.want
+    want = action.wanted
     if want is None or len(want.sources) > 1:
         return action
     source = replace(want.sources[0], scene=Scene(id=want.scene.id))
-    return replace(action, want=replace(want, sources=(source,)))
+    return replace(action, wanted=replace(want, sources=(source,)))
 
 
 def _whole(action: Action) -> Action:
     """Return an action as it was before `_short`."""
-    want = action.want
+    want = action.wanted
     if want is None or len(want.sources) > 1:
         return action
-    return replace(action, want=replace(want, sources=(Source(archive=want.archive, scene=want.scene),)))
+    return replace(action, wanted=replace(want, sources=(Source(archive=want.archive, scene=want.scene),)))

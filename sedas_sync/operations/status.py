@@ -169,7 +169,7 @@ class Status:
         )
 
 
-def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
+def mirror_status(mirror: MirrorState) -> Status:
     """Compare a mirror with its lock file, or else with what its last apply wanted.
 
     The lock file decides what is wanted if the last apply was a locked one, or if there was none. Otherwise what the
@@ -186,9 +186,9 @@ def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
         mirror.check_owner(index)
         damaged = index.damaged
         mirror.on_step(Step("looking at the mirror", index.count()))
-        lock = matching_lock_or_warning(manifest, warnings)
+        lock = matching_lock_or_warning(mirror.manifest, warnings)
         folder = inspect_mirror(mirror.root, {}, index.local_scenes(), on_step=mirror.on_step)
-        found = _status(manifest, mirror.root, index, lock, folder, warnings)
+        found = _status(mirror.manifest, mirror.root, index, lock, folder, warnings)
     if found.refreshed and not damaged:
         _save_times(mirror, found.refreshed)
     return found

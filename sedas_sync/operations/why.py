@@ -19,6 +19,7 @@ from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.wants import Wants
 from sedas_sync.planning import prune
 from sedas_sync.planning.explain import Explanation, Pruning, Sibling, naming
+from sedas_sync.planning.filters import FILTERS
 from sedas_sync.planning.match import Exclusion, exclusion
 from sedas_sync.planning.product_name import parse_name, tile_of
 from sedas_sync.planning.sources import rank_sources, unique_sources
@@ -57,7 +58,6 @@ def explain_scene(
     scene_id = _resolved(scene_id, ids)
     held = next((item for item in local if item.id == scene_id), None)
     order = next((item for item in placed if item.id == scene_id), None)
-    last_error = errors.get(scene_id)
     scene = next((offer.scenes[scene_id] for offer in found.offers.values() if scene_id in offer.scenes), None)
     reported = list(found.warnings)
     if scene is None:
@@ -80,7 +80,7 @@ def explain_scene(
         action=action,
         held=held,
         order=order if action is None or action.order is None else action.order,
-        last_error=last_error,
+        last_error=errors.get(scene_id),
         sources=_sources(context, scene_id, want, found),
         held_from=_held_from(context, held),
         pruning=None if held is None or want is not None else _pruning(context, held, found),
@@ -116,10 +116,7 @@ def _without_rules(context: MirrorContext) -> list[Scene]:
     return [scene for offer in found.offers.values() for scene in offer.scenes.values()]
 
 
-_RULES = (
-    "sensor", "max_cloud_cover", "satellite", "instrument", "source_group", "product_type", "orbit_direction",
-    "polarisation", "tile", "relative_orbit", "orbits",
-)  # fmt: skip
+_RULES = (*(one.key for one in FILTERS), "orbits")
 """Keys of a dataset that an archive may apply in its search."""
 
 

@@ -171,7 +171,9 @@ def _group_lines(of: Plan, group: PlanGroup, everything: bool, look: Look) -> It
 
 def _span(actions: Sequence[Action]) -> str:
     """Return the days of folded scenes."""
-    starts = [action.want.scene.start for action in actions if action.want is not None and action.want.scene.start]
+    starts = [
+        action.wanted.scene.start for action in actions if action.wanted is not None and action.wanted.scene.start
+    ]
     return f", acquired {min(starts):%Y-%m-%d} to {max(starts):%Y-%m-%d}" if starts else ""
 
 

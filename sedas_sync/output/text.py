@@ -322,7 +322,7 @@ def adopted_file(of: "File") -> str:
 
 def adoption(of: "Adoption") -> str:
     """Return the summary of an adoption in one line."""
-    head = "Would adopt" if of.dry_run else "Adopted"
+    head = "Dry run, nothing was changed" if of.dry_run else "Adopted"
     if not of.search_complete:
         return f"{head}: nothing; a search failed, so that the scenes to look for are not known."
     amounts = of.bytes

@@ -136,7 +136,7 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
     else:
         failing = _paused(want, order, comparison)
         kind, reason = (ActionKind.WAIT, failing) if failing else _if_offline(kind, reason, order)
-    kept = here.held if kind in (ActionKind.KEEP, ActionKind.ADOPT) else None
+    kept = here.local if kind in (ActionKind.KEEP, ActionKind.ADOPT) else None
     return Action(
         kind=kind,
         id=scene.id,
@@ -144,8 +144,8 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
         path=want.path if kept is None else place_of(want, kept),
         size=scene.size if kept is None else kept.size,
         reason=reason,
-        want=want,
-        held=here.held,
+        wanted=want,
+        local=here.local,
         order=order,
         blocked=here.path_taken or here.state is FileState.DAMAGED,
         replaces=replaces,
@@ -154,7 +154,7 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
 
 def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> tuple[ActionKind, Reason]:
     """Choose the action of a scene as if it were online."""
-    held = here.held
+    held = here.local
     if want.scene.planned:
         return ActionKind.SKIP, Reason(ReasonCode.PLANNED)
     if held is not None and here.state is FileState.INTACT:
@@ -228,7 +228,7 @@ def restated(
     without_digests = replace(comparison, trust_digest=False)
     found = {}
     for scene_id, here in observed.items():
-        want, held = wants.get(scene_id), here.held
+        want, held = wants.get(scene_id), here.local
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
             continue
         if want.sha256 is not None and held.sha256 is None and held.packed is None:

@@ -25,12 +25,12 @@ def drift(plan: Plan, now: Iterable[Action], holdings: Mapping[SceneId, LocalSce
 def _drifted(plan: Plan, now: Mapping[SceneId, Action], holdings: Mapping[SceneId, LocalScene]) -> Iterator[str]:
     for then in plan.actions:
         today = now.get(then.id)
-        if then.want is None or today is None:
-            if not _same_file(then.held, holdings.get(then.id)):
+        if then.wanted is None or today is None:
+            if not _same_file(then.local, holdings.get(then.id)):
                 yield f"{then.id}: the plan would {then.kind.value} {then.path}, but that file is gone"
         elif _comparable(then) != _comparable(today):
             yield (f"{then.id}: the plan has {_in_words(then)}, now it would be {_in_words(today)}")
-        elif not _same_file(then.held, today.held):
+        elif not _same_file(then.local, today.local):
             yield f"{then.id}: the file in the mirror has changed since the plan was saved"
 
 

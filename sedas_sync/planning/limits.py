@@ -184,7 +184,7 @@ def _many(count: int, held: int) -> str:
 
 
 def _keep(action: Action) -> Action:
-    held = action.held
+    held = action.local
     if held is None:
         return action
     return replace(

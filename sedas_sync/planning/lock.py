@@ -60,7 +60,7 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
     """Sorted by name, if the scene was unpacked when the lock file was written; `size` and `sha256` are the zip's."""
 
     listing: tuple[str, ...] = ()
-    """Patterns of its files, if it is a folder whose files the archive had not listed yet."""
+    """Patterns of its files, if it is a folder whose files the archive lists only when it is downloaded."""
 
     @property
     def checksums(self) -> dict[str, Any]:
@@ -145,10 +145,10 @@ def lock_scenes(
     several = len(head.archives) > 1
     scenes = {}
     for action in actions:
-        if action.want is None or action.kind is ActionKind.SKIP:
+        if action.wanted is None or action.kind is ActionKind.SKIP:
             continue
-        want, scene, local, pin = action.want, action.want.scene, held.get(action.id), old.get(action.id)
-        size, sha256, files = _size(want), None, _files(want, local, pin)
+        want, scene, local, pin = action.wanted, action.wanted.scene, held.get(action.id), old.get(action.id)
+        size, sha256 = _size(want), None
         if local is not None and local.delivered.sha256 is not None:
             size, sha256 = local.delivered.size, local.delivered.sha256
         elif local is not None and pin is not None and _files_of(local) == pin.unpacked:
@@ -165,9 +165,9 @@ def lock_scenes(
             sha256=sha256,
             footprint=scene.footprint,
             archives=tuple(sorted(source.archive for source in want.sources)) if several else (),
-            files=files,
+            files=_files(want, local, pin),
             unpacked=_unpacked(local, pin, sha256),
-            listing=scene.listing if local is None and not files else (),
+            listing=scene.listing,
         )
     return Lock(head=head, scenes=scenes)
 

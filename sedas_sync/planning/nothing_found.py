@@ -8,13 +8,12 @@ from sedas_sync.manifest import Dataset
 from sedas_sync.model.product_types import nearest_type
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.model.text import count, named
+from sedas_sync.planning.filters import given_filters
 from sedas_sync.planning.match import Exclusion
 
 _MOST_TYPES = 8
 _STATED = ("product_type", "satellite", "source_group", "instrument")
 """Rules for which the values that were found are shown."""
-_NARROWING = ("sensor", "max_cloud_cover", "satellite", "source_group", "instrument", "product_type", "orbit_direction",
-              "polarisation", "relative_orbit", "tile")  # fmt: skip
 
 
 def why_nothing(
@@ -52,5 +51,5 @@ def why_nothing(
 
 def _with(dataset: Dataset) -> str:
     """Return the keys that narrow a search. Some archives apply them themselves, so that nothing is left to count."""
-    given = [f"{key} = {getattr(dataset, key)}" for key in _NARROWING if getattr(dataset, key) not in (None, "all", ())]
+    given = [f"{one.key} = {wanted}" for one, wanted in given_filters(dataset)]
     return f" with {', '.join(given)}; without these keys it may have some" if given else ""

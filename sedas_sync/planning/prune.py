@@ -267,6 +267,6 @@ def _action(
         path=held.path,
         size=held.size,
         reason=reason,
-        held=held,
+        local=held,
         after=after,
     )

@@ -20,13 +20,13 @@ def typical_sizes(actions: Iterable[Action], of_archives: Mapping[str, int | Non
     archives: dict[str, str] = {}
     downloaded: dict[str, list[int]] = {}
     for action in actions:
-        if action.want is None:
+        if action.wanted is None:
             continue
-        product_type = action.want.scene.product_type or ""
-        if action.held is not None:
-            downloaded.setdefault(product_type, []).append(action.held.size)
+        product_type = action.wanted.scene.product_type or ""
+        if action.local is not None:
+            downloaded.setdefault(product_type, []).append(action.local.size)
         if action.size is None and action.kind in NEEDS_ARCHIVE:
-            archives.setdefault(product_type, action.want.archive)
+            archives.setdefault(product_type, action.wanted.archive)
     found = {}
     for product_type, archive in archives.items():
         sizes = downloaded.get(product_type)

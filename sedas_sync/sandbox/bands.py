@@ -21,7 +21,7 @@ BANDS: Mapping[str, int] = {
 """The bands of an L1C product, and the resolution that each has in a real one, metres."""
 SIDES: Mapping[int, int] = {10: 40, 20: 20, 60: 10}
 """Pixels along a side of a tile at each resolution."""
-GROWING = ("B04", "B08")
+_GROWING = ("B04", "B08")
 """The bands in which fields look different in each stage of growth."""
 STAGES = 4
 _STAGE_OF_MONTH = (0, 0, 0, 1, 2, 3, 3, 2, 1, 0, 0, 0)
@@ -41,7 +41,12 @@ def stage_of(month: int) -> int:
     return _STAGE_OF_MONTH[month - 1]
 
 
-def band_file(band: str, stage: int, tile: str | None, noise: bytes) -> bytes:
+def codestream_of(band: str, stage: int, *, offset: bool) -> str:
+    """Return the name of the codestream of a band. See `band_file`."""
+    return f"{band}{f'-{stage}' if band in _GROWING else ''}{'-offset' if offset and band != 'TCI' else ''}"
+
+
+def band_file(band: str, stage: int, tile: str | None, noise: bytes, *, offset: bool) -> bytes:
     """Return the JPEG 2000 file of a band (ISO/IEC 15444-1, annex I).
 
     Args:
@@ -49,6 +54,7 @@ def band_file(band: str, stage: int, tile: str | None, noise: bytes) -> bytes:
         stage: of growth.
         tile: its coordinates are in the file (OGC 05-047r3, GML in JPEG 2000) if the grid has it.
         noise: fills the file up to its length, in a box that readers skip.
+        offset: whether the values have the offset of products since baseline 04.00.
     """
     side, colours = SIDES[BANDS[band]], 3 if band == "TCI" else 1
     depth = 7 if colours > 1 else 15
@@ -57,7 +63,7 @@ def band_file(band: str, stage: int, tile: str | None, noise: bytes) -> bytes:
     start = _box(b"jP  ", b"\r\n\x87\n") + _box(b"ftyp", b"jp2 \x00\x00\x00\x00jp2 ") + _box(b"jp2h", header)
     if corner := corner_of(tile):
         start += _coordinates(corner, side)
-    codestream = _box(b"jp2c", _codestreams()[f"{band}-{stage}" if band in GROWING else band])
+    codestream = _box(b"jp2c", _codestreams()[codestream_of(band, stage, offset=offset)])
     return start + _box(b"free", noise[len(start) + len(codestream) :]) + codestream
 
 

@@ -28,6 +28,7 @@ _BEGINNING = "1980-01-01T00:00:00Z"
 _CLOUDIEST = 4  # the last of the optical pictures
 _BASELINE = re.compile(r"_N(\d{4})_")
 _SHA3 = "0301"
+_OFFSET = "0400"
 _RING = re.compile(r"\(([^()]+)\)")
 _CORNER = re.compile(r"(-?\d+(?:\.\d+)?)\s+(-?\d+(?:\.\d+)?)")
 
@@ -219,8 +220,10 @@ def _optical(spec: Spec, name: str, common: str, size: int) -> Iterator[File]:
     yield f"DATASTRIP/DS_{name[:3]}_{when}/MTD_DS.xml", _xml("Level-1C_DataStrip_ID", common)
     yield f"{granule}/MTD_TL.xml", _xml("Level-1C_Tile_ID", common, geocoding(spec.tile) + more)
     stage, noise = stage_of(_date(spec.start)[1]), _noise()[: size // len(BANDS)]
+    baseline = _BASELINE.search(spec.id)
+    offset = bool(baseline and baseline[1] >= _OFFSET)
     for band in sorted(BANDS):
-        yield f"{granule}/IMG_DATA/T{tile}_{when}_{band}.jp2", band_file(band, stage, spec.tile, noise)
+        yield f"{granule}/IMG_DATA/T{tile}_{when}_{band}.jp2", band_file(band, stage, spec.tile, noise, offset=offset)
     yield f"{name}-ql.jpg", picture(spec)
 
 

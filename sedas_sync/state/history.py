@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from msgspec import Struct, convert, to_builtins
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
@@ -150,6 +152,49 @@ def record_seen(
             index.execute(sql, last.isoformat(), one.state.value, one.id)
         sql = "DELETE FROM seen WHERE last < ? AND id NOT IN (SELECT id FROM files)"
         index.execute(sql, (now - _KEEP).isoformat())
+
+
+# -- searches ----------------------------------------------------------------------------------------------------------
+
+
+class DateRule(Struct, frozen=True):
+    """The rules of a dataset as they were applied, and for how long."""
+
+    start: str
+    """Its start date, as the manifest has it."""
+    rules: str
+    """A hash of all its rules and areas."""
+    since: datetime
+    """When this start date was first applied."""
+    last: datetime
+    """When the archives were last asked with these rules, and the search was complete."""
+
+
+class CompleteSearch(NamedTuple):
+    """A search for a dataset after which the index has all scenes that it returned and that match."""
+
+    rules: str
+    """A hash of the dataset's rules, areas and archives."""
+    at: datetime
+    """When the archives were asked."""
+
+
+def date_rules(index: Index) -> dict[str, DateRule]:
+    """Return the rules of each dataset as they were last applied, by the dataset's name."""
+    return convert(json.loads(index.meta("dates") or "{}"), dict[str, DateRule])
+
+
+def put_date_rules(index: WritableIndex, rules: Mapping[str, DateRule]) -> None:
+    """Record the rules of datasets; those of other datasets are forgotten."""
+    index.put_meta("dates", json.dumps(to_builtins(rules), ensure_ascii=False))
+
+
+def complete_searches(index: Index) -> dict[str, CompleteSearch]:
+    """Return the complete searches that what each dataset wants is from, by the dataset's name."""
+    return {
+        name: CompleteSearch(rules, datetime.fromisoformat(asked))
+        for name, rules, asked in index.rows("SELECT dataset, rules, asked FROM wanted WHERE asked IS NOT NULL")
+    }
 
 
 # -- changes -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
-from msgspec import Struct, convert, to_builtins
 from msgspec.structs import asdict, astuple
 
 from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
@@ -119,13 +118,19 @@ class Index:
     def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
         """Yield those of these scenes that are on disk, without metadata, which the plan has anyway.
 
+        Folders that are not listed again have it: it shows by which patterns their files were chosen.
+
         The text of ids and paths is shared with `wanted`: that counts for a hundred thousand scenes.
         """
+        chosen = {}
+        if any(want.scene.listing for want in wanted.values()):
+            folders = self.rows("SELECT id, facts FROM files WHERE parts IS NOT NULL")
+            chosen = {key: facts for key, facts in folders if key in wanted and wanted[key].scene.listing}
         sql = f"SELECT {', '.join(_COLUMNS[:-1])}, parts, packed FROM files"  # noqa: S608  # our own column names
         for scene_id, path, *values, parts, packed in self.rows(sql):
             if (want := wanted.get(scene_id)) is not None:
                 shared = (want.scene.id, want.path if want.path == path else path)
-                yield _scene_of_row((*shared, *values, NO_FACTS, parts, packed))
+                yield _scene_of_row((*shared, *values, chosen.get(scene_id, NO_FACTS), parts, packed))
 
     def local_scene(self, scene_id: SceneId) -> LocalScene | None:
         """Return a scene on disk; None if it is not in the index."""
@@ -161,40 +166,30 @@ class Index:
         return self._search_errors() | dict(self.rows("SELECT id, error FROM errors"))
 
     def _search_errors(self) -> dict[str, str]:
-        return dict(json.loads(self._meta("failures") or "{}"))
+        return dict(json.loads(self.meta("failures") or "{}"))
 
-    def _meta(self, key: str) -> str | None:
+    def meta(self, key: str) -> str | None:
+        """Return a value that the index has once; None if it was not set."""
         found: str | None = self._value("SELECT value FROM meta WHERE key = ?", key)
         return found
 
     def owner(self) -> str | None:
         """Return the manifest this mirror belongs to, as a path relative to the mirror; None if it has no owner yet."""
-        return self._meta("manifest")
+        return self.meta("manifest")
 
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """Return the scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self.rows("SELECT dataset, ids FROM wanted")}
 
-    def complete_searches(self) -> dict[str, "CompleteSearch"]:
-        """Return the complete searches that what each dataset wants is from, by the dataset's name."""
-        return {
-            name: CompleteSearch(rules, datetime.fromisoformat(asked))
-            for name, rules, asked in self.rows("SELECT dataset, rules, asked FROM wanted WHERE asked IS NOT NULL")
-        }
-
     @property
     def lock_decides(self) -> bool:
         """Whether the last apply of all datasets was a locked one, or there was none."""
-        return self._meta("locked") != "no"
+        return self.meta("locked") != "no"
 
     @property
     def unpacks(self) -> bool:
         """Whether the last apply unpacked zips."""
-        return self._meta("unpack") == "yes"
-
-    def date_rules(self) -> dict[str, "DateRule"]:
-        """Return the rules of each dataset as they were last applied, by the dataset's name."""
-        return convert(json.loads(self._meta("dates") or "{}"), dict[str, DateRule])
+        return self.meta("unpack") == "yes"
 
     def absent(self) -> dict[SceneId, str]:
         """Return the metadata of the scenes that were wanted or on order, and not on disk, when the last run ended."""
@@ -283,9 +278,13 @@ class WritableIndex(Index):
             with suppress(SedasSyncError, sqlite3.Error):
                 self._db.execute("VACUUM")
 
+    def put_meta(self, key: str, value: str) -> None:
+        """Set a value that the index has once."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, value)
+
     def set_owner(self, manifest: str) -> None:
         """Record the manifest this mirror belongs to."""
-        self.execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", manifest)
+        self.put_meta("manifest", manifest)
 
     def put_files(self, scenes: Sequence[LocalScene], now: datetime) -> None:
         """Record scenes that are on disk; other rows of the same scenes or paths are replaced."""
@@ -390,20 +389,19 @@ class WritableIndex(Index):
             of: Whose older failures are removed; all of them if None.
         """
         older = {} if of is None else {key: why for key, why in self._search_errors().items() if key not in of}
-        value = json.dumps({**older, **failures}, ensure_ascii=False)
-        self.execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", value)
+        self.put_meta("failures", json.dumps({**older, **failures}, ensure_ascii=False))
 
     def put_wanted(
-        self, wanted: Mapping[str, Iterable[SceneId]], searches: Mapping[str, "CompleteSearch"], *, only: bool
+        self, wanted: Mapping[str, Iterable[SceneId]], searches: Mapping[str, tuple[str, datetime]], *, only: bool
     ) -> None:
         """Record what datasets want now, in one row each.
 
         Args:
             wanted: The scenes of each dataset, by its name.
-            searches: The complete searches that returned exactly these scenes.
+            searches: Of complete searches that returned exactly these scenes: the hash of their rules, and their time.
             only: Remove datasets that are not in `wanted`.
         """
-        made = {name: (search.rules, search.at.isoformat()) for name, search in searches.items()}
+        made = {name: (rules, at.isoformat()) for name, (rules, at) in searches.items()}
         rows = [
             (name, json.dumps(list(ids), ensure_ascii=False), *made.get(name, (None, None)))
             for name, ids in wanted.items()
@@ -412,16 +410,11 @@ class WritableIndex(Index):
 
     def put_locked(self, *, locked: bool) -> None:
         """Record whether all datasets were applied with the lock file."""
-        self.execute("INSERT OR REPLACE INTO meta VALUES ('locked', ?)", "yes" if locked else "no")
+        self.put_meta("locked", "yes" if locked else "no")
 
     def put_unpacks(self, *, unpack: bool) -> None:
         """Record whether the manifest unpacks zips."""
-        self.execute("INSERT OR REPLACE INTO meta VALUES ('unpack', ?)", "yes" if unpack else "no")
-
-    def put_date_rules(self, rules: Mapping[str, "DateRule"]) -> None:
-        """Record the rules of datasets; those of other datasets are forgotten."""
-        value = json.dumps(to_builtins(rules), ensure_ascii=False)
-        self.execute("INSERT OR REPLACE INTO meta VALUES ('dates', ?)", value)
+        self.put_meta("unpack", "yes" if unpack else "no")
 
     def put_absent(self, facts: Mapping[SceneId, str], *, only: bool) -> None:
         """Record the metadata of scenes that are wanted and not on disk, for reports.
@@ -507,25 +500,3 @@ class BatchWriter:
                 self._index.drop_order(scene.id)
         self._added = []
         self._written = time.monotonic()
-
-
-class DateRule(Struct, frozen=True):
-    """The rules of a dataset as they were applied, and for how long."""
-
-    start: str
-    """Its start date, as the manifest has it."""
-    rules: str
-    """A hash of all its rules and areas."""
-    since: datetime
-    """When this start date was first applied."""
-    last: datetime
-    """When the archives were last asked with these rules, and the search was complete."""
-
-
-class CompleteSearch(Struct, frozen=True):
-    """A search for a dataset after which the index has all scenes that it returned and that match."""
-
-    rules: str
-    """A hash of the dataset's rules, areas and archives."""
-    at: datetime
-    """When the archives were asked."""

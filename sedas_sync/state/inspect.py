@@ -21,9 +21,10 @@ from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.model.file_kind import ending_of
+from sedas_sync.model.file_kind import ending_of, folder_ending
 from sedas_sync.model.files import with_files
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile
+from sedas_sync.model.product_listing import NAMES
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
@@ -47,15 +48,15 @@ class Inspection(Struct):
     @property
     def found(self) -> list[LocalScene]:
         """Untracked files that are scenes."""
-        return [here.held for here in self.observed.values() if here.held is not None and not here.tracked]
+        return [here.local for here in self.observed.values() if here.local is not None and not here.tracked]
 
     @property
     def present(self) -> dict[SceneId, LocalScene]:
         """The scenes of the index of which a file is on disk."""
         return {
-            scene_id: here.held
+            scene_id: here.local
             for scene_id, here in self.observed.items()
-            if here.tracked and here.held is not None and here.state is not FileState.ABSENT
+            if here.tracked and here.local is not None and here.state is not FileState.ABSENT
         }
 
     @property
@@ -86,7 +87,7 @@ def inspect_mirror(
     result = Inspection()
     held = {scene.id: scene for scene in scenes}
     if not root.is_dir():
-        result.observed = {scene_id: DiskState(held=scene, tracked=True) for scene_id, scene in held.items()}
+        result.observed = {scene_id: DiskState(local=scene, tracked=True) for scene_id, scene in held.items()}
         return result
     tracked = [path for scene in held.values() for path in scene.paths]
     files = tree_listing.listing(str(root), [*tracked, *(path for want in wants.values() for path in want.paths)])
@@ -130,8 +131,8 @@ def _collect(
         result.observed[scene_id] = seen
         if warning is not None:
             result.warnings.append(warning)
-        if seen.tracked and seen.state is FileState.INTACT and seen.held is not None:
-            result.refreshed.append(seen.held)
+        if seen.tracked and seen.state is FileState.INTACT and seen.local is not None:
+            result.refreshed.append(seen.local)
 
 
 def _with_other_endings(
@@ -140,13 +141,17 @@ def _with_other_endings(
     files: Mapping[str, TreeEntry],
     tracked: Iterable[str],
 ) -> Iterator[tuple[SceneId, list[DesiredScene]]]:
-    """Yield desired scenes with nothing at their paths, at the paths of untracked files with other endings.
+    """Yield desired scenes with nothing at their paths, at the paths of untracked files and folders of other endings.
 
-    A worker that was lost may have put the product in place, with the ending of the file that arrived.
+    A worker that was lost may have put the product in place, with the ending of the file that arrived. Or it was
+    unpacked, and the index was lost.
     """
     others: dict[str, list[str]] = {}
     for path in sorted(files.keys() - set(tracked)):
-        if ending := ending_of(path):
+        folder, _, name = path.rpartition("/")
+        if folder and name in NAMES:
+            others.setdefault(folder.removesuffix(folder_ending(folder)), []).append(folder)
+        elif ending := ending_of(path):
             others.setdefault(path.removesuffix(ending), []).append(path)
     for scene_id, want in wants.items() if others else ():
         if scene_id not in held and not want.scene.is_folder and want.path not in files:
@@ -185,7 +190,7 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
         reading = {
             scene_id: readers.submit(_restated, root, held, scene)
             for scene_id, scene in scenes.items()
-            if (held := seen.observed[scene_id].held) is not None
+            if (held := seen.observed[scene_id].local) is not None
         }
         for number, (scene_id, future) in enumerate(reading.items()):
             on_step(Step("rechecking files whose catalogue checksum changed", number, len(reading), "file"))
@@ -195,8 +200,8 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
             except (OSError, SedasSyncError) as error:
                 seen.warnings.append(f"{scene_id}: cannot be compared with its new digest: {error}")
                 continue
-            if held != before.held:
-                seen.observed[scene_id] = replace(before, held=held)
+            if held != before.local:
+                seen.observed[scene_id] = replace(before, local=held)
                 seen.refreshed.append(held)
 
 
@@ -338,17 +343,17 @@ def _look(
     complete = bool(there) and all(entry is not None and entry.is_file for entry in there)
     if held is not None:
         if all(tree_listing.untouched(files.get(file.path), file) for file in held.files):
-            return DiskState(held=held, state=FileState.INTACT, tracked=True, partial=partial)
+            return DiskState(local=held, state=FileState.INTACT, tracked=True, partial=partial)
         if any(path in files for path in held.paths):
             # A folder can be at its new path already, with some files left at the old one because of a kill.
             moved = held.is_folder and complete and want is not None and held.path != want.path
             return _READ_UNTRACKED if moved else _READ_HELD
     if want is None:
-        return DiskState(held=held, tracked=True)
+        return DiskState(local=held, tracked=True)
     if complete:
         return _READ_UNTRACKED
     state = FileState.DAMAGED if held is None and (any(there) or want.path in files) else FileState.ABSENT
-    seen = DiskState(held=held, state=state, tracked=held is not None, partial=partial)
+    seen = DiskState(local=held, state=state, tracked=held is not None, partial=partial)
     # The folder of a scene whose files are missing does not block it, whatever else is in it.
     emptied = held is not None and held.is_folder and held.path == want.path and want.path not in files
     seen = seen if emptied else _blocked(root, seen, want)
@@ -369,7 +374,7 @@ def _read_again(
         intact = intact and right
         current.append(replace(file, mtime_ns=there.mtime_ns) if right and there is not None else file)
     state = FileState.INTACT if intact else FileState.DAMAGED
-    return DiskState(held=with_files(held, current), state=state, tracked=True, partial=partial), problem
+    return DiskState(local=with_files(held, current), state=state, tracked=True, partial=partial), problem
 
 
 def _examine(
@@ -381,13 +386,13 @@ def _examine(
     partial: int,
     held: LocalScene | None,
 ) -> tuple[DiskState, str | None]:
-    """Check untracked files at the path of a desired scene."""
-    entry = None if want.scene.is_folder else files[want.path]
+    """Check the untracked file, or the folder, at the path of a desired scene."""
+    entry = files.get(want.path)
     try:
         verdict = judge(str(root), want.path, want, entry=entry, level=level, filehash=filehash)
     except (OSError, SedasSyncError) as error:
         verdict = Verdict("it cannot be read", f"cannot be read: {error}")
     warning = None if verdict.warning is None else f"{want.path}: {verdict.warning}"
     if isinstance(verdict.found, str):
-        return DiskState(held=held, state=FileState.DAMAGED, tracked=False, partial=partial), warning
-    return DiskState(held=verdict.found, state=FileState.INTACT, tracked=False, partial=partial), warning
+        return DiskState(local=held, state=FileState.DAMAGED, tracked=False, partial=partial), warning
+    return DiskState(local=verdict.found, state=FileState.INTACT, tracked=False, partial=partial), warning

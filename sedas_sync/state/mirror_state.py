@@ -15,6 +15,7 @@ from sedas_sync.files import safe_tree
 from sedas_sync.files.paths import user_path
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
+from sedas_sync.model.arguments import Seconds
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.state.connection import INDEX, LOCK, ORDERS, SQLITE_SUFFIXES
 from sedas_sync.state.database import IndexDamagedError, cannot_write
@@ -49,6 +50,7 @@ class MirrorState:
         self.on_step: OnStep = ignore_step
         self.on_lost: Callable[[], None] = lambda: None
         """Called, from another thread, if another process took the mirror's lock while this process stood still."""
+        self.manifest = manifest
         self._source = Path(manifest.source)
         self.root = Path(os.path.realpath(user_path(self._source.parent, manifest.mirror.path)))
         if self.root.exists() and not self.root.is_dir():
@@ -138,11 +140,11 @@ class MirrorState:
         return self._locked_by == _this_thread()
 
     @contextmanager
-    def locked(self, *, timeout: float = 0.0) -> Iterator[None]:
-        """Hold the mirror's lock; create the mirror if it does not exist.
+    def locked(self, *, timeout: Seconds = 0.0) -> Iterator[None]:
+        """Hold the mirror's process lock; creates the mirror if needed.
 
         Args:
-            timeout: How long to wait for another process, seconds.
+            timeout: Seconds to wait for another process.
 
         Raises:
             MirrorLocked: Another process is at work in this mirror.
@@ -203,8 +205,11 @@ class MirrorState:
                 self.root.rmdir()
 
     @contextmanager
-    def locked_if_there(self, *, timeout: float = 0.0) -> Iterator[None]:
-        """Hold the mirror's lock if the mirror exists; do not create it.
+    def locked_if_there(self, *, timeout: Seconds = 0.0) -> Iterator[None]:
+        """Hold the mirror's process lock if there is a mirror; creates nothing.
+
+        Args:
+            timeout: Seconds to wait for another process.
 
         Raises:
             MirrorLocked: Another process is at work in this mirror.

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.integrity import FileCheck
@@ -73,6 +72,10 @@ def check_product(base: str, place: str, want: DesiredScene, checked: Callable[.
     files, own, level = [], {listed.name for listed in listing.files}, ProofLevel.DIGEST
     for listed in listing.files:
         result = checked(f"{place}/{listed.name}", size=listed.size, digest=listed.digest, filehash="enforce")
+        if listed.size not in (None, result.size):
+            raise NotAScene(f"{listed.name} has {result.size:,} bytes, and {listed.size:,} in {name}")
+        if result.checksum_differs:
+            raise NotAScene(f"{listed.name} has another checksum than {name} states")
         if result.problems:
             raise NotAScene(f"{listed.name}: {'; '.join(result.problems)}")
         reached = ProofLevel.STRUCTURE if listed.digest is None else result.level
@@ -84,8 +87,8 @@ def check_product(base: str, place: str, want: DesiredScene, checked: Callable[.
     own.update(entry.path for entry in others)
     folder = place if folder_ending(place) else place + _ENDINGS[name]
     path = folder_path(want.path, folder.rpartition("/")[2])
-    found = local_scene(want.scene.id, path, files, archive="", facts=metadata_of(want.scene))
-    return ProductFolder(replace(found, packed=PackedFile()), tuple(sorted(there.keys() - own)))
+    found = local_scene(want.scene.id, path, files, archive="", facts=metadata_of(want.scene), packed=PackedFile())
+    return ProductFolder(found, tuple(sorted(there.keys() - own)))
 
 
 def _listing(base: str, place: str, there: dict[str, TreeEntry]) -> tuple[str, ProductListing]:

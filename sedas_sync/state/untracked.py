@@ -101,6 +101,8 @@ def _judge_folder(
     filehash: Filehash,
 ) -> Verdict:
     """Check whether a folder below `base` is a scene; in the mirror `known_in` the notes of downloads prove files."""
+    if want.scene.unlisted:
+        return Verdict("the archive did not list its files")
     files = []
     for remote in want.scene.files:
         path, demanded = f"{place}/{remote.name}", want.pinned.get(remote.name)

@@ -16,7 +16,7 @@ from sedas_sync.planning.filters import FILTERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "how-a-sync-decides.md"
 LOCAL = LocalScene(id="S", path="S.zip", size=10, mtime_ns=1, sha256="0" * 64, level=ProofLevel.CRC, archive="a")
-INTACT = DiskState(held=LOCAL, state=FileState.INTACT, tracked=True)
+INTACT = DiskState(local=LOCAL, state=FileState.INTACT, tracked=True)
 TO_FETCH = DiskState()
 
 
@@ -39,19 +39,19 @@ def test_the_page_names_every_filter(key):
     assert key.removeprefix("max_").replace("_", " ") in " ".join(PAGE.read_text().split())
 
 
-def choose(here, *, online=True, order=None, attempts=1, sha256=None, path="S.zip", **of):
+def choose(here, *, online=True, order=None, attempts=1, sha256=None, path="S.zip", unpack=False, **of):
     scene = Scene(id="S", download_url="https://example.org/S.zip" if online else None, **of)
     want = DesiredScene.of("a", scene, datasets=("d",), path=path, sha256=sha256)
     now = datetime.now(UTC)
     ordered = {} if order is None else {"S": Order(order="7", id="S", placed=now, state=order, attempts=attempts)}
-    (action,) = compare.choose_actions({"S": want}, {"S": here}, ordered, compare.Comparison(now=now))
+    (action,) = compare.choose_actions({"S": want}, {"S": here}, ordered, compare.Comparison(now=now, unpack=unpack))
     return action.kind
 
 
 CASES = {
     "a planned acquisition": [choose(INTACT, planned=True, online=online) for online in (True, False)],
     "intact, an untracked file or folder at the scene's path": [
-        choose(DiskState(held=LOCAL, state=FileState.INTACT), sha256=sha256, online=online)
+        choose(DiskState(local=LOCAL, state=FileState.INTACT), sha256=sha256, online=online)
         for sha256 in (None, "1" * 64)
         for online in (True, False)
     ],
@@ -63,6 +63,11 @@ CASES = {
         for path in ("S.zip", "2019/S.zip")
         for change in ({"size": 11}, {"assets": (RemoteFile(name="B04.tif"),)})
     ],
+    "intact and unchanged, a zip that has to be unpacked": [
+        choose(INTACT, path=path, size=10, unpack=True, online=online)
+        for path in ("S.SAFE", "2019/S.SAFE")
+        for online in (True, False)
+    ],
     "intact and unchanged, at another path": [
         choose(INTACT, path="2019/S.zip", size=10, online=online) for online in (True, False)
     ],
@@ -70,18 +75,18 @@ CASES = {
         choose(INTACT, size=10, sha256=sha256, online=online) for sha256 in (None, "0" * 64) for online in (True, False)
     ],
     "damaged": [
-        choose(DiskState(held=LOCAL, state=FileState.DAMAGED, tracked=True, path_taken=path_taken))
+        choose(DiskState(local=LOCAL, state=FileState.DAMAGED, tracked=True, path_taken=path_taken))
         for path_taken in (True, False)
     ],
     "something that cannot be the scene, such as a folder": [choose(DiskState(path_taken=True, partial=5))],
     "a partial download": [
         choose(DiskState(partial=5)),
-        choose(DiskState(partial=5, held=LOCAL, tracked=True)),
+        choose(DiskState(partial=5, local=LOCAL, tracked=True)),
         choose(DiskState(partial=5, state=FileState.DAMAGED)),
     ],
     "nothing, or another file at its path": [
         choose(DiskState()),
-        choose(DiskState(held=LOCAL, tracked=True)),
+        choose(DiskState(local=LOCAL, tracked=True)),
         choose(DiskState(state=FileState.DAMAGED)),
     ],
     "any of these, and the archive can never deliver it": [
@@ -94,7 +99,7 @@ CASES = {
     "any of these, without an order": [choose(TO_FETCH, online=False), choose(INTACT, online=False, size=11)],
     "any of these, with an order that is ready": [
         choose(here, online=False, order=OrderState.READY) is choose(here)
-        for here in (TO_FETCH, DiskState(partial=5), DiskState(held=LOCAL, state=FileState.DAMAGED, tracked=True))
+        for here in (TO_FETCH, DiskState(partial=5), DiskState(local=LOCAL, state=FileState.DAMAGED, tracked=True))
     ],
     "any of these, with an order that is pending": [choose(TO_FETCH, online=False, order=OrderState.PENDING)],
     "any of these, with orders that failed again and again": [

@@ -38,6 +38,8 @@ FILE_ENDINGS = {
     "csv",
     "eu",
     "gov",
+    "safe",
+    "xml",
 }
 OTHERS = {
     # packages that are neither installed for the tests nor imported by the code, and types of other programs

@@ -6,7 +6,7 @@ from pathlib import Path
 from products import over_harwell, unzip
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "take-over.md").read_text()
-COMMANDS = [line[2:].split()[1:] for line in re.findall(r"^\$ .*$", PAGE, re.MULTILINE)]
+COMMANDS = [line.split()[1:] for line in re.findall(r"^sedas-sync .*$", PAGE, re.MULTILINE)]
 LEFT = {
     "sedas_pyapi": "{}.zip",
     "CDSETool": "{}.SAFE.zip",
@@ -18,7 +18,7 @@ LEFT = {
 
 
 def test_the_commands_take_over_what_each_tool_leaves(workspace, sandbox):
-    products = over_harwell("2019-05-06", "2019-05-09")
+    products = over_harwell("2019-04-30", "2019-05-12", "Optical")
     assert len(products) >= len(LEFT)
     named = dict(zip(LEFT.items(), products.items(), strict=False))
     for (_, name), (scene, data) in named.items():
@@ -44,5 +44,5 @@ def test_the_commands_take_over_what_each_tool_leaves(workspace, sandbox):
     for number, command in enumerate((link, copy, move)):
         (workspace.path / "manifest.toml").write_text(manifest.replace('path = "old"', f'path = "new{number}"'))
         ran = workspace.run(*command, "--json")
-        assert (ran.code, ran.json["summary"]["adopted"]) == (0, len(products)), ran.err
+        assert (ran.code, ran.json["summary"]["adopted"]) == (0, len(LEFT) - 1), ran.err
     assert {path.name for path in (workspace.path / "old").iterdir()} == {".sedas-sync", unfinished}

@@ -177,7 +177,7 @@ MISTAKES = {
     "Mirror.history": [(lambda mirror: mirror.history(3), TypeError, "since is 3; it must be a datetime or None")],
     "Mirror.changes": [(lambda mirror: mirror.changes("May"), TypeError, "since is 'May'; it must be a datetime or")],
     "Mirror.recording": [(lambda mirror: mirror.recording(None), TypeError, "command is None; it must be a text")],
-    "Mirror.status": [(lambda mirror: mirror.status("radar"), TypeError, "takes 1 positional argument")],
+    "Mirror.status": [(lambda mirror: mirror.status("radar"), TypeError, "too many positional arguments")],
     "Mirror.close": [(lambda mirror: mirror.close(1), TypeError, "takes 1 positional argument")],
     "Mirror.locked": [(lambda mirror: mirror.locked(timeout="1h"), TypeError, "timeout is '1h'; it must be a number")],
     "Mirror.locked_if_there": [(lambda mirror: mirror.locked_if_there(timeout=-1), ValueError, "timeout is -1")],

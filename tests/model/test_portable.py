@@ -126,8 +126,8 @@ actions = st.builds(
     path=paths,
     size=maybe(counts),
     reason=reasons,
-    want=maybe(wants),
-    held=maybe(local_scenes),
+    wanted=maybe(wants),
+    local=maybe(local_scenes),
     order=maybe(orders),
     blocked=st.booleans(),
     replaces=st.booleans(),
@@ -220,8 +220,8 @@ def test_no_secret_of_a_link_is_written(link):
         path="A",
         size=1,
         reason=Reason(ReasonCode.NOT_IN_MIRROR),
-        want=DesiredScene.of("x", scene, datasets=("d",), path="A"),
-        held=held,
+        wanted=DesiredScene.of("x", scene, datasets=("d",), path="A"),
+        local=held,
         order=order,
     )
     plan = Plan(manifest="m", mirror="/m", archive={}, actions=(action,), refreshed=(held,), polled=(order,))
@@ -235,7 +235,7 @@ def test_no_secret_of_a_link_is_written(link):
     assert read.lacks_links
     assert [file.url for file in read.assets] == ["", "https://example.org/b"]
     assert read.extra["n"] == 1
-    assert json.loads(plan.to_json()["actions"][0]["held"]["facts"])["id"] == "A", "still JSON"
+    assert json.loads(plan.to_json()["actions"][0]["local"]["facts"])["id"] == "A", "still JSON"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_what_a_folder_has_matches_its_manifest(workspace, sandbox, zips):
     ran = workspace.run("init", "work.toml", "--from-folder", "data/old", "--json")
     assert ran.code == 0, ran.err
     manifest = load_manifest(workspace.path / "work.toml")
-    assert manifest.mirror.path == "data/old"
+    assert (manifest.mirror.path, manifest.mirror.unpack) == ("data/old", len(zips) % 2 == 1)
     assert ran.json["aois"] == list(manifest.aois)
     assert len(manifest.aois) < len(manifest.datasets), "both types of one track have one area"
     optical = manifest.datasets["s2-l1c"]
@@ -46,7 +46,8 @@ def test_what_a_folder_has_matches_its_manifest(workspace, sandbox, zips):
     assert all(name.endswith(f"-orbit-{dataset.relative_orbit}") for name, dataset in radar.items())
     assert workspace.run("adopt", "work.toml").code == 0
     plan = workspace.run("plan", "work.toml", "--json").json["summary"]
-    assert plan["keep"] == len(zips), "everything there matches"
+    assert plan["keep"] + plan["adopt"] == len(zips), "everything there matches; zips are to be unpacked"
+    assert plan["adopt"] == len(zips) // 2
     assert sandbox.downloads == 0
 
 
@@ -104,7 +105,31 @@ def test_folders_that_cannot_be_described(workspace, tmp_path):
     unzip(data, tmp_path / "old", name=f"{scene}.SAFE")
     ran = workspace.run("init", "--from-folder", "old", "--json")
     assert ran.code == 0, ran.err
-    assert [warning.partition(": ")[2] for warning in ran.json["warnings"]] == [
-        "1 product of type AUX_POEORB have no footprint to read, and were left out"
+    assert [warning.partition("old: ")[2] for warning in ran.json["warnings"]] == [
+        "1 product of type AUX_POEORB left out: no footprint can be read"
     ]
     shutil.rmtree(tmp_path / "old")
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [(51, 179), (51, -179), (53, -179), (53, 179)],
+        [(85, -170), (88, -80), (88, 80), (85, 170)],
+        [(70, -180), (70, 180), (80, 180), (80, -180)],
+        [(10, -100), (10, 100), (20, 100), (20, -100)],
+    ],
+    ids=["antimeridian", "pole", "belt", "wide"],
+)
+def test_any_footprint_gives_a_valid_manifest(workspace, corners):
+    name = "S3A_OL_1_EFR____20190506T110621_20190506T110921_20190507T120000_0179_044_222_2160_LN1_O_NT_002.SEN3"
+    ring = " ".join(f"{y} {x}" for y, x in [*corners, corners[0]])
+    folder = workspace.path / "old" / name
+    folder.mkdir(parents=True)
+    (folder / "xfdumanifest.xml").write_text(
+        f'<XFDU><footPrint><posList>{ring}</posList></footPrint><byteStream size="1"><fileLocation href="a.nc"/>'
+        "</byteStream></XFDU>"
+    )
+    ran = workspace.run("init", "--from-folder", "old", "--archive", "cdse")
+    assert ran.code == 0, ran.err
+    assert 'product_type = "OL_1_EFR"' in (workspace.path / "manifest.toml").read_text()

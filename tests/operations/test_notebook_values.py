@@ -17,14 +17,6 @@ START = "2019-05-02T11:00:00Z"
 LOGIN = {"username": "sandbox", "password": "sandbox"}
 
 
-@pytest.fixture
-def manifest(workspace, sandbox, monkeypatch):
-    for name, value in workspace.env.items():
-        monkeypatch.setenv(name, value)
-    sandbox._catalogue = RowCatalogue([make_row(name, START, online=name != "C") for name in "ABC"])
-    return ss.load_manifest(workspace.write())
-
-
 class Page(HTMLParser):
     """The texts of a page, and its tags, each closed in order."""
 

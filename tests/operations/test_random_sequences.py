@@ -178,7 +178,7 @@ class Everything(RuleBasedStateMachine):
         assert summary.failed == 0, summary.failures
         assert summary.pruned == plan.counts[ss.ActionKind.PRUNE]
         for action in plan.actions:
-            if action.want is not None and action.kind not in (ss.ActionKind.ORDER, ss.ActionKind.WAIT):
+            if action.wanted is not None and action.kind not in (ss.ActionKind.ORDER, ss.ActionKind.WAIT):
                 content = (self.root / action.path).read_bytes()
                 assert content == self.right[action.id] or (action.id, content) in self.rotted
 

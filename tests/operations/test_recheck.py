@@ -231,6 +231,14 @@ def test_a_layout_moves_files_without_asking(weeks):
     assert not searches(weeks, lambda: plan(weeks))[0]
 
 
+def test_zips_are_unpacked_without_asking(weeks):
+    weeks.write("2025-11-01", RECHECK, mirror="unpack = true\n")
+    for _ in range(2):
+        number, summary = searches(weeks, lambda: weeks.apply(prune=False))
+        assert (number, summary.exit_code) == (0, 0)
+    assert {file.name for file in (weeks.path / "scenes").glob("[AB]*")} == {"A.SAFE", "B.SAFE"}
+
+
 def test_a_plan_of_one_dataset_records_its_search_too(weeks):
     weeks.clock.move(days=7)
     with weeks.mirror() as mirror:

@@ -28,7 +28,7 @@ def action(kind, scene_id="S", *, want=None, **values):
         path=path,
         size=3,
         reason=Reason(ReasonCode.UNCHANGED),
-        want=want,
+        wanted=want,
         **values,
     )
 
@@ -73,8 +73,8 @@ def test_what_is_written_is_what_is_read(want, tmp_path):
     order = Order(order="7", id="S", placed=NOON, archive="first", state=OrderState.FAILED, detail="expired")
     plan = saved(
         action(ActionKind.ORDER, want=want, order=order),
-        action(ActionKind.KEEP, "K", held=HELD),
-        action(ActionKind.PRUNE, "P", after=("K", "S"), held=HELD),
+        action(ActionKind.KEEP, "K", local=HELD),
+        action(ActionKind.PRUNE, "P", after=("K", "S"), local=HELD),
     )
     plan.write(tmp_path / "p.json")
     for read in (
@@ -84,7 +84,7 @@ def test_what_is_written_is_what_is_read(want, tmp_path):
     ):
         assert read == plan
         assert read.command == plan.command
-    assert plan.plan.actions[1].held.path == HELD.path, "also a name that is not UTF-8"
+    assert plan.plan.actions[1].local.path == HELD.path, "also a name that is not UTF-8"
     assert plan.plan.actions[2].after == ("S",), "a scene that is kept is looked at again anyway"
     assert plan.plan.refusals
 
@@ -107,7 +107,7 @@ def test_no_link_is_saved():
     plan = saved(action(ActionKind.FETCH, want=want, order=order))
     assert "secret" not in json.dumps(plan.to_json())
     (read,) = SavedPlan.from_json(plan.to_json()).plan.actions
-    assert read.want.scene.online
+    assert read.wanted.scene.online
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def write(tmp_path, one, two, monkeypatch):
 
 
 def planned(mirror):
-    return {action.id: (action.kind.value, action.want.archive) for action in mirror.plan().actions}
+    return {action.id: (action.kind.value, action.wanted.archive) for action in mirror.plan().actions}
 
 
 def makers(root):
@@ -211,7 +211,7 @@ def test_two_datasets_of_two_archives_share_a_scene(write):
     with ss.Mirror(write(datasets)) as mirror:
         plan = mirror.plan()
         (shared,) = [action for action in plan.actions if action.id == "C"]
-        assert (shared.datasets, shared.want.archive) == (("a", "b"), "two")
+        assert (shared.datasets, shared.wanted.archive) == (("a", "b"), "two")
         assert mirror.apply(plan).exit_code == 0
 
 
@@ -424,7 +424,7 @@ def test_an_order_is_polled_at_the_archive_that_has_it_although_its_search_faile
     for _ in range(4):
         with ss.Mirror(write(rules)) as mirror:
             plan = mirror.plan()
-            assert {action.id: (action.kind.value, action.want.archive) for action in plan.actions} == {
+            assert {action.id: (action.kind.value, action.wanted.archive) for action in plan.actions} == {
                 "D": ("wait", "one")
             }
             mirror.apply(plan, wait=False)

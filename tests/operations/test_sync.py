@@ -71,8 +71,8 @@ def test_kept_scene_loses_its_old_error_partial_and_order(manifest, sandbox, wor
         mirror.sync()
         plan = mirror.plan()
         with mirror.locked(), mirror._state.index(write=True) as (index, _):
-            index.put_error("A", "an old error", plan.actions[0].want.scene.start)
-            index.add_order(ss.Order(order="1", id="B", placed=plan.actions[0].want.scene.start))
+            index.put_error("A", "an old error", plan.actions[0].wanted.scene.start)
+            index.add_order(ss.Order(order="1", id="B", placed=plan.actions[0].wanted.scene.start))
         partial = mirror.root / ".sedas-sync" / "partial" / "A.zip.part"
         partial.write_bytes(b"old")
         assert mirror.apply(plan).kept == 3

@@ -193,8 +193,8 @@ def change(file):
 @pytest.mark.parametrize(
     ("spoil", "result", "problem"),
     [
-        (lambda folder: change(band(folder)), "wrong", "its md5 is"),
-        (lambda folder: band(folder).write_bytes(b"cut"), "wrong", "_B03.jp2: "),
+        (lambda folder: change(band(folder)), "wrong", "_B03.jp2 has another checksum than manifest.safe states"),
+        (lambda folder: band(folder).write_bytes(b"cut"), "wrong", "_B03.jp2 has 3 bytes, and "),
         (lambda folder: (folder / "manifest.safe").write_bytes(b"<a/>"), "wrong", "manifest.safe: it lists no file"),
         (lambda folder: (folder / "manifest.safe").unlink(), "incomplete", "the list of its files, is missing"),
         (lambda folder: band(folder).unlink(), "incomplete", "1 of 19 files are missing, e.g. GRANULE"),
@@ -289,3 +289,39 @@ def test_scenes_that_match_no_dataset_are_adopted_as_folders_too(workspace, zips
     assert workspace.run("adopt", "--json").json["files"][0]["result"] == "unwanted"
     (file,) = workspace.run("adopt", "--all", "--json").json["files"]
     assert (file["result"], file["path"]) == ("adopted", f"optical/{S2}.SAFE")
+
+
+@pytest.mark.parametrize("unpack", [True, False])
+def test_folders_without_an_index_are_not_downloaded_again(workspace, sandbox, zips, unpack):
+    """As files without one: what is at a scene's path is checked, whatever the mirror's form is."""
+    workspace.write(
+        PERIOD.replace("2019-04-01", "2019-05-07").replace("2019-07-31", "2019-05-07").replace('"all"', '"optical"'),
+        mirror=f"unpack = {str(unpack).lower()}\n",
+    )
+    folder = unzip(zips[S2], workspace.mirror)
+    put(folder / "mine.txt", b"my notes")
+    before = tree(workspace.mirror)
+    ran = workspace.run("apply", "--json")
+    assert (ran.code, ran.summary["adopted"], ran.summary["fetched"]) == (0, 1, 0), ran.err
+    assert (tree(workspace.mirror), sandbox.downloads) == (before, 0)
+    assert workspace.run("plan", "--json").json["summary"]["keep"] == 1
+
+
+def test_of_a_zip_and_its_folder_the_form_of_the_mirror_is_taken(workspace, zips):
+    workspace.write(PERIOD, mirror="unpack = true\n")
+    put(workspace.mirror / f"{S2}.zip", zips[S2])
+    unzip(zips[S2], workspace.mirror)
+    results = {name: file["result"] for name, file in by_file(workspace.run("adopt", "--json")).items()}
+    assert results == {f"{S2}.zip": "held", f"{S2}.SAFE": "adopted"}
+
+
+def test_a_product_inside_another_is_moved_before_it(workspace, zips):
+    (outer, data), (inner, more) = list(zips.items())[:2]
+    folder = unzip(data, workspace.mirror / "old")
+    unzip(more, folder / "mine")
+    put(folder / "mine" / "notes.txt", b"mine")
+    ran = workspace.run("adopt", "--json")
+    assert ran.code == 0, ran.err
+    assert {file["path"] for file in ran.json["files"]} == {f"{outer}.SAFE", f"{inner}.SAFE"}
+    assert (workspace.mirror / f"{outer}.SAFE" / "mine" / "notes.txt").read_bytes() == b"mine"
+    assert not (workspace.mirror / "old").exists()

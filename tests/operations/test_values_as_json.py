@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
 from msgspec.structs import replace
 
 import sedas_sync as ss
@@ -12,14 +11,6 @@ from sedas_sync.sandbox import RowCatalogue, make_row
 
 START = "2019-05-02T11:00:00Z"
 LOGIN = {"username": "sandbox", "password": "sandbox"}
-
-
-@pytest.fixture
-def manifest(workspace, sandbox, monkeypatch):
-    for name, value in workspace.env.items():
-        monkeypatch.setenv(name, value)
-    sandbox._catalogue = RowCatalogue([make_row(name, START, online=name != "C") for name in "ABC"])
-    return ss.load_manifest(workspace.write())
 
 
 APPLY = """
@@ -64,10 +55,10 @@ def test_links_that_were_left_out_are_asked_for_again(manifest, sandbox):
         wants = [
             replace(
                 action,
-                want=replace(
-                    action.want,
-                    scene=signed(action.want.scene),
-                    sources=tuple(replace(one, scene=signed(one.scene)) for one in action.want.sources),
+                wanted=replace(
+                    action.wanted,
+                    scene=signed(action.wanted.scene),
+                    sources=tuple(replace(one, scene=signed(one.scene)) for one in action.wanted.sources),
                 ),
                 order=action.order and replace(action.order, download_url=f"{action.order.download_url}?sig=hush"),
             )
@@ -88,7 +79,7 @@ def test_scene_that_is_gone_when_its_link_is_asked_for_is_a_failure(manifest, sa
         plan = mirror.plan()
         values = plan.to_json()
         for action in values["actions"]:
-            for scene in (action["want"]["scene"], *(one["scene"] for one in action["want"]["sources"])):
+            for scene in (action["wanted"]["scene"], *(one["scene"] for one in action["wanted"]["sources"])):
                 if "download_url" in scene:
                     scene["download_url"] = ""
         sandbox._catalogue = RowCatalogue([make_row("B", START), make_row("C", START, online=False)])

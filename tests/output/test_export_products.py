@@ -7,13 +7,15 @@ import zipfile
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pystac
 import pytest
 from sandbox_bands import pixels
 from stac_schemas import quick_problems, schema_map
-from workspaces import OPTICAL, Workspace
+from static_server import StaticServer
+from workspaces import HARWELL, OPTICAL, Workspace
 
 import sedas_sync as ss
 from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
@@ -23,9 +25,16 @@ from sedas_sync.output.export import catalogue
 from sedas_sync.output.export import stac as as_stac
 from sedas_sync.output.export.inventory import ExportEntry
 from sedas_sync.output.export.product_assets import Grid, assets_of_product, grids_of
+from sedas_sync.output.export.texts import listed, providers_of
 from sedas_sync.sandbox import Sandbox
 from sedas_sync.sandbox.bands import BANDS, stage_of
 
+# Libraries of the readers; none of them is ours.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:odc"),
+]
+COPERNICUS = "https://www.copernicus.eu/"
 DATASETS = OPTICAL + '[dataset.radar]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-05\nsensor = "sar"\n'
 
 
@@ -219,6 +228,31 @@ def test_texts_are_for_people(applied):
     assert "orbit" in radar.properties["title"]
 
 
+def test_lists_are_written_as_people_do():
+    assert [listed(list("abcde")[:number]) for number in range(6)] == [
+        *("", "a", "a and b", "a, b and c", "a, b, c and 1 more", "a, b, c and 2 more")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("archive", "host"),
+    [
+        ("sedas https://geobrowser.satapps.org/api/", {"name": "SeDAS", "url": "https://geobrowser.satapps.org/"}),
+        ("stac https://user:secret@example.org/v1/", {"name": "example.org", "url": "https://example.org/"}),
+        ("sedas http://127.0.0.1:8080/api/", None),
+        ("directory /data/sentinel", None),
+        ("mine https://[", None),
+        ("sandbox", None),
+    ],
+)
+def test_providers_name_the_archive_without_secrets_and_local_addresses(archive, host):
+    made = {"name": "European Union / ESA / Copernicus", "roles": ["producer", "licensor"], "url": COPERNICUS}
+    expected = [made, {**host, "roles": ["host"]}] if host else [made]
+    found = providers_of(Scene(id="A", satellite="Sentinel-1A"), archive)
+    assert [dict(sorted(one.items())) for one in found] == [dict(sorted(one.items())) for one in expected]
+    assert providers_of(Scene(id="A", satellite="NovaSAR-1"), "sandbox") == []
+
+
 def test_stac_check_has_nothing_else_to_say(applied, tmp_path, monkeypatch):
     """Two of its advices are not followed: see the page on exports."""
     lint = pytest.importorskip("stac_check.lint", reason="installed by make .venv/.geo")
@@ -257,8 +291,6 @@ def test_gdal_reads_bands_inside_a_zip(applied):
             assert [*band.transform[:6]] == item.assets[key].extra_fields["proj:transform"]
 
 
-@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_odc_stac_loads_the_pixels_that_were_written(applied, tmp_path):
     odc = pytest.importorskip("odc.stac", reason="installed by make .venv/.geo")
     loaded = odc.load(items_of(unpacked(applied, tmp_path / "scenes")).values(), bands=["B04", "B08", "B11"])
@@ -266,10 +298,22 @@ def test_odc_stac_loads_the_pixels_that_were_written(applied, tmp_path):
     assert (loaded.odc.geobox.shape, loaded.odc.geobox.affine[:6]) == ((40, 40), (2745, 0, 600000, 0, -2745, 5800020))
     assert loaded.sizes["time"] == 3, "two of the four scenes are one acquisition"
     for number, month in enumerate(loaded.time.dt.month.values):
+        # Of two products of one acquisition, the first is loaded: the one of the older baseline.
         for band in ("B04", "B08"):
             assert np.array_equal(loaded[band].values[number], pixels(band, stage_of(month)))
         # Of 20 m: each pixel is repeated.
         assert np.array_equal(loaded["B11"].values[number][::2, ::2], pixels("B11", 0))
+
+
+def test_reflectance_is_the_same_with_and_without_an_offset(applied, tmp_path):
+    odc = pytest.importorskip("odc.stac", reason="installed by make .venv/.geo")
+    twins = [item for item in items_of(unpacked(applied, tmp_path / "scenes")).values() if "20190430" in item.id[:20]]
+    found = []
+    for item in twins:
+        about = item.assets["B08"].extra_fields
+        found.append(odc.load([item], bands=["B08"])["B08"].values[0] * about["raster:scale"] + about["raster:offset"])
+    assert {item.assets["B08"].extra_fields["raster:offset"] for item in twins} == {0, -0.1}
+    assert np.allclose(*found)
 
 
 # -- self-contained catalogues ---------------------------------------------------------------------------------------
@@ -297,6 +341,27 @@ def test_a_self_contained_catalogue_has_its_files_below_its_root(applied, tmp_pa
         place = applied.path / "published"
     for item in items_of(place).values():
         assert Path(item.assets["product"].get_absolute_href()).is_file()
+
+
+def test_a_self_contained_catalogue_on_a_web_server_can_be_mirrored(applied, tmp_path):
+    place = applied.path / "published"
+    assert applied.run("export", "--format", "stac", "--self-contained", "--out", place).code == 0
+    files = {f"/{file.relative_to(place)}": file.read_bytes() for file in place.rglob("*") if file.is_file()}
+    with StaticServer(files) as server:
+        root = pystac.Catalog.from_file(f"{server.url}/catalog.json", stac_io=pystac.StacIO.default())
+        hrefs = [asset.get_absolute_href() for item in root.get_items(recursive=True) for asset in item.assets.values()]
+        assert {urlsplit(href).path for href in hrefs} <= {*files}
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        (copy / "manifest.toml").write_text(
+            f'version = 1\n[archive]\ntype = "stac"\nurl = "{server.url}/catalog.json"\n'
+            'collections = ["optical", "radar"]\n'
+            f'[aoi.harwell]\nwkt = "{HARWELL}"\n[dataset.all]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\n'
+        )
+        mirrored = Workspace(copy, "").run("apply", "--json")
+    assert (mirrored.code, mirrored.summary["fetched"]) == (0, 12), mirrored.err
+    copies = {file.name: file.read_bytes() for file in copy.glob("scenes/S*/*.zip")}
+    assert copies == applied.files(), "of each item only the product is taken"
 
 
 def test_a_self_contained_catalogue_is_replaced_and_stays_what_it_is(applied):
@@ -337,6 +402,13 @@ def test_the_next_export_removes_the_links_that_a_kill_has_left(applied):
     (left / "files" / "notes.txt").write_text("mine")
     assert applied.run("export", "--format", "stac").code == 0
     assert [str(file.relative_to(left)) for file in left.rglob("*") if file.is_file()] == ["files/notes.txt"]
+
+
+def test_a_self_contained_catalogue_is_not_in_the_mirror(applied):
+    refused = applied.run("export", "--format", "stac", "--self-contained", "--out", applied.mirror / "stac")
+    assert refused.code == 2
+    assert "is in the mirror" in refused.err
+    assert not (applied.mirror / "stac").exists()
 
 
 def test_hard_links_need_the_file_system_of_the_mirror(applied):

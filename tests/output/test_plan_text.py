@@ -21,7 +21,7 @@ NEW = Reason(ReasonCode.NOT_IN_MIRROR)
 def action(kind, scene_id, reason=NEW, *, size=None, day=None, datasets=("d",), archive="a"):
     start = None if day is None else datetime(2019, 5, day, tzinfo=UTC)
     want = DesiredScene.of(archive, Scene(id=scene_id, start=start), datasets=datasets, path=scene_id)
-    return Action(kind=kind, id=scene_id, datasets=datasets, path=scene_id, size=size, reason=reason, want=want)
+    return Action(kind=kind, id=scene_id, datasets=datasets, path=scene_id, size=size, reason=reason, wanted=want)
 
 
 def partial(size):
@@ -61,7 +61,7 @@ def test_datasets_are_in_the_order_of_the_manifest():
 def test_sizes_that_are_not_stated_are_estimated_and_marked():
     def scene(kind, scene_id, product_type, size=None):
         want = DesiredScene.of("a", Scene(id=scene_id, product_type=product_type), datasets=("d",), path=scene_id)
-        return Action(kind=kind, id=scene_id, datasets=("d",), path=scene_id, size=size, reason=NEW, want=want)
+        return Action(kind=kind, id=scene_id, datasets=("d",), path=scene_id, size=size, reason=NEW, wanted=want)
 
     known = {"L1C": 600_000_000}
     lines = shown(

@@ -49,10 +49,10 @@ def order(state=OrderState.PENDING):
     return Order(order="7", id="S", placed=NOON, state=state, download_url=url, detail="EXPIRED")
 
 
-INTACT = DiskState(held=held(), state=FileState.INTACT, tracked=True)
-DAMAGED = DiskState(held=held(), state=FileState.DAMAGED, tracked=True)
-GONE = DiskState(held=held(), state=FileState.ABSENT, tracked=True)
-MATCHES = DiskState(held=held(), state=FileState.INTACT, tracked=False)
+INTACT = DiskState(local=held(), state=FileState.INTACT, tracked=True)
+DAMAGED = DiskState(local=held(), state=FileState.DAMAGED, tracked=True)
+GONE = DiskState(local=held(), state=FileState.ABSENT, tracked=True)
+MATCHES = DiskState(local=held(), state=FileState.INTACT, tracked=False)
 STRANGER = DiskState(state=FileState.DAMAGED)
 PARTIAL = DiskState(partial=512)
 NOTHING = DiskState()
@@ -103,14 +103,14 @@ def test_an_order_is_placed_for_the_reason_that_a_scene_would_be_downloaded():
 
 
 def test_a_digest_that_the_catalogue_changed_means_a_changed_scene():
-    here = DiskState(held=held(digest="a" * 32), state=FileState.INTACT, tracked=True)
+    here = DiskState(local=held(digest="a" * 32), state=FileState.INTACT, tracked=True)
     wants = {"S": want(scene(digest="b" * 32))}
     assert choose_actions(wants, {"S": here}, {})[0].kind is ActionKind.REPLACE
     assert choose_actions(wants, {"S": here}, {}, Comparison(trust_digest=False))[0].kind is ActionKind.KEEP
 
 
 def test_a_size_that_the_catalogue_changed_means_a_changed_scene():
-    here = DiskState(held=held(size=10), state=FileState.INTACT, tracked=True)
+    here = DiskState(local=held(size=10), state=FileState.INTACT, tracked=True)
     (action,) = choose_actions({"S": want(scene(size=11))}, {"S": here}, {})
     assert action.kind is ActionKind.REPLACE
     assert action.reason == Reason(ReasonCode.SIZE_CHANGED, here=10, there=11)
@@ -159,7 +159,7 @@ def test_every_scene_has_exactly_one_action_and_bytes_move_only_where_they_must(
 
 def test_what_another_archive_says_is_no_measure_for_a_file_even_where_its_own_is_gone():
     of = scene(digest="f" * 32, size=11)
-    here = DiskState(held=held(digest="0" * 64), state=FileState.INTACT, tracked=True)
+    here = DiskState(local=held(digest="0" * 64), state=FileState.INTACT, tracked=True)
     (action,) = choose_actions({"S": want(of)}, {"S": here}, {}, Comparison(identities={"archive": "b"}))
     assert action.kind is ActionKind.KEEP
     (action,) = choose_actions({"S": want(of)}, {"S": here}, {}, Comparison(identities={"archive": "a"}))

@@ -271,7 +271,7 @@ def action(name, kind=ActionKind.FETCH, *, size=None):
     scene = Scene(id=name, start=NOW, size=size, footprint="POINT (0 0)")
     return Action(
         kind=kind, id=name, datasets=("z", "a"), path=f"{name}.zip", size=None, reason=Reason(ReasonCode.UNCHANGED),
-        want=None if kind is ActionKind.PRUNE else DesiredScene.of("archive", scene, datasets=("z", "a"), path=f"{name}.zip"),
+        wanted=None if kind is ActionKind.PRUNE else DesiredScene.of("archive", scene, datasets=("z", "a"), path=f"{name}.zip"),
     )  # fmt: skip
 
 

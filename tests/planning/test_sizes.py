@@ -20,7 +20,9 @@ def action(kind, scene_id, product_type="L1C", *, size=None, held=None):
         local = LocalScene(
             id=scene_id, path=scene_id, size=held, mtime_ns=0, sha256=None, level=ProofLevel.CRC, archive=""
         )
-    return Action(kind=kind, id=scene_id, datasets=("d",), path=scene_id, size=size, reason=NEW, want=want, held=local)
+    return Action(
+        kind=kind, id=scene_id, datasets=("d",), path=scene_id, size=size, reason=NEW, wanted=want, local=local
+    )
 
 
 def test_scenes_in_the_mirror_count_most_then_the_archive_then_the_type():

@@ -149,14 +149,14 @@ def held(archive, size):
 def test_a_file_is_measured_by_the_archive_that_gave_it(archive, size, kind):
     places = (Source(archive="one", scene=ONLINE), Source(archive="two", scene=OFFLINE))
     want = DesiredScene(scene=ONLINE, datasets=("d",), path="X.zip", sources=places)
-    here = DiskState(held=held(archive, size), state=FileState.INTACT, tracked=True)
+    here = DiskState(local=held(archive, size), state=FileState.INTACT, tracked=True)
     (action,) = choose_actions({"X": want}, {"X": here}, {}, Comparison(identities={"one": "first", "two": "second"}))
     assert action.kind is kind
 
 
 def test_a_file_of_another_archive_is_not_measured_by_this_one():
     want = DesiredScene.of("one", ONLINE, datasets=("d",), path="X.zip")
-    here = DiskState(held=held("second", 99), state=FileState.INTACT, tracked=True)
+    here = DiskState(local=held("second", 99), state=FileState.INTACT, tracked=True)
     (action,) = choose_actions({"X": want}, {"X": here}, {}, Comparison(identities={"one": "first", "two": "second"}))
     assert action.kind is ActionKind.KEEP
     (action,) = choose_actions({"X": want}, {"X": here}, {}, Comparison(identities={"one": "first"}))
@@ -177,7 +177,7 @@ def locked(manifest, want):
         path="X.zip",
         size=None,
         reason=Reason(ReasonCode.UNCHANGED),
-        want=want,
+        wanted=want,
     )
     return dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None))
 

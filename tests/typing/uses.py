@@ -33,17 +33,17 @@ def plans(mirror: ss.Mirror) -> ss.Plan:
         assert_type(action, ss.Action)
         assert_type(action.kind, ss.ActionKind)
         assert_type(action.reason, results.Reason)
-        assert_type(action.want, results.DesiredScene | None)
-        assert_type(action.held, results.LocalScene | None)
+        assert_type(action.wanted, results.DesiredScene | None)
+        assert_type(action.local, results.LocalScene | None)
         if action.kind is ss.ActionKind.FETCH and action.reason.code is results.ReasonCode.NOT_IN_MIRROR:
             text: str = ss.reason_text(action.reason)
             print(text, action.size, action.order)
-        if action.want is not None:
-            files: tuple[results.RemoteFile, ...] = action.want.scene.files
+        if action.wanted is not None:
+            files: tuple[results.RemoteFile, ...] = action.wanted.scene.files
             print(files)
-        if action.held is not None:
-            local: tuple[results.LocalFile, ...] = action.held.files
-            level: results.ProofLevel = action.held.level
+        if action.local is not None:
+            local: tuple[results.LocalFile, ...] = action.local.files
+            level: results.ProofLevel = action.local.level
             print(local, level)
     failures: tuple[results.Failure, ...] = plan.failures
     print(failures, plan.counts[ss.ActionKind.ORDER], plan.bytes)

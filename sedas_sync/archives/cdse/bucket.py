@@ -10,7 +10,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, ArchiveWrapper, Warn
-from sedas_sync.archives.s3 import Buckets
+from sedas_sync.archives.s3 import Buckets, split
 from sedas_sync.archives.s3_config import SCHEME, Place
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model import product_listing
@@ -88,18 +88,21 @@ class ProductFiles(ArchiveWrapper):
         """Return a scene with its files; see `ListsFiles`."""
         if scene.download_url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
-        folder = f"{scene.download_url.rstrip('/')}/"
-        start = len(folder.removeprefix(SCHEME).partition("/")[2])
+        place = scene.download_url
+        key = split(place)[1]
         found = {}
-        for one in self._buckets.objects(folder, self._place):
-            name = one.key[start:]
-            if not name or name.endswith("/"):
-                continue  # the marker of a folder
+        for one in self._buckets.objects(place, self._place):
+            # A product without an ending can be one object.
+            name = one.key.rpartition("/")[2] if one.key == key else one.key.removeprefix(f"{key}/")
+            if one.key.endswith("/") or (name == one.key and one.key != key):
+                continue  # the marker of a folder, or another product whose name begins so
             if not all(part and safe_name(part) == part for part in name.split("/")):
-                raise ArchiveError(f"{folder} has a file whose name cannot be a path: {name!r}")
-            found[name] = RemoteFile(name=name, url=f"{folder}{name}", size=one.size, digest=one.md5)
+                raise ArchiveError(f"{place} has a file whose name cannot be a path: {name!r}")
+            found[name] = RemoteFile(
+                name=name, url=f"{SCHEME}{split(place)[0]}/{one.key}", size=one.size, digest=one.md5
+            )
         if not found:
-            raise ArchiveError(f"there are no files at {folder}", status=404)
+            raise ArchiveError(f"the bucket has no files at {place}", status=404)
         chosen = [name for name in sorted(found) if selects(scene.listing, name)]
         if not chosen:
             raise ArchiveError(
@@ -133,7 +136,8 @@ class ProductFiles(ArchiveWrapper):
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         if file is not None and file.url is None:
             # A lock file has only the names.
-            file = replace(file, url=f"{scene.download_url.rstrip('/')}/{file.name}")
+            alone = split(scene.download_url)[1].rpartition("/")[2] == file.name
+            file = replace(file, url=scene.download_url if alone else f"{scene.download_url}/{file.name}")
         one = file or scene.files[0]
         return Download(
             url=self._buckets.link(one.url or "", self._place, refused=refused),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.cdse.archive import CONNECTIONS as CDSE_CONNECTIONS
+from sedas_sync.archives.cdse.bucket import REQUESTS_PER_MINUTE
 from sedas_sync.archives.lenient import Reporter, once
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.s3 import Buckets
@@ -27,6 +28,7 @@ from sedas_sync.archives.stac.storage import storage_of
 from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
+from sedas_sync.model.hosts import matches_any
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import count
 from sedas_sync.net import credentials, redact, session
@@ -54,6 +56,7 @@ class StacArchive:
         rewrite: Beginnings of links in the catalogue, each with what replaces it.
         trusted_hosts: Hosts that links may lead to at loopback and private addresses, wherever the API is.
         connections: Downloads of an account at the same time; None if the service sets no limit.
+        requests_per_minute: Requests for files in buckets, of an account; None if the service sets no limit.
         s3: How files in buckets are downloaded; None if they are not.
         clock: Returns the present time, UTC.
     """
@@ -71,6 +74,7 @@ class StacArchive:
         api: session.Api | None = None,
         trusted_hosts: Iterable[str] = (),
         connections: int | None = None,
+        requests_per_minute: int | None = None,
         s3: S3Config | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -80,6 +84,7 @@ class StacArchive:
         self._assets = tuple(assets)
         self._rewrite = dict(rewrite)
         self._access = access or _access.Header(None, url)
+        self._requests_per_minute = requests_per_minute
         self._s3 = s3
         servers = s3_hosts(s3) if s3 is not None else ()
         self._reach = Reach(api=url, trusted_hosts=(*trusted_hosts, *servers))
@@ -216,6 +221,7 @@ class StacArchive:
             digest=file.digest,
             reach=self._reach,
             connections=self.connections,
+            requests_per_minute=self._requests_per_minute,
         )
 
     # -- helpers -----------------------------------------------------------------------------------------------------
@@ -386,6 +392,8 @@ def open_archive(opening: "Opening") -> StacArchive:
             access = logins.earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)
         case "none":
             access = _access.Header(None, url)
+    hosts = (urlsplit(one).hostname or "" for one in (url, config.s3.endpoint if config.s3 else None) if one)
+    in_cdse = config.s3 is not None and any(matches_any(host, cdse.TRUSTED_HOSTS) for host in hosts)
     return StacArchive(
         url,
         config.collections,
@@ -394,7 +402,8 @@ def open_archive(opening: "Opening") -> StacArchive:
         access=access,
         api=api,
         trusted_hosts=config.trusted_hosts,
-        connections=CDSE_CONNECTIONS if config.auth == "cdse" else None,
+        connections=CDSE_CONNECTIONS if config.auth == "cdse" or in_cdse else None,
+        requests_per_minute=REQUESTS_PER_MINUTE if in_cdse else None,
         s3=config.s3,
         clock=opening.clock,
     )

@@ -91,6 +91,12 @@ class StacConfig(WebArchiveConfig):
         ),
     ] = None
 
+    @property
+    def lock_facts(self) -> Mapping[str, Any]:
+        """Also whether files in buckets are downloaded, and which: those that have to be paid too, or not."""
+        facts = super().lock_facts
+        return facts if self.s3 is None else {**facts, "s3": {"requester_pays": self.s3.requester_pays}}
+
     def mistakes(self) -> Iterator[Mistake]:
         """Yield a mistake if a search has no collections, or if `sign_url` or `login_url` has no effect."""
         if not self.collections and not urlsplit(self.url).path.lower().endswith(FILES):

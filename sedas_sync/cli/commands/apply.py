@@ -93,11 +93,8 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
         _workers(address) as workers,
         reporting(common, json_lines=common.as_json) as reporter,
     ):
-        commands = None
-        if options["command"] is not None:
-            commands = SceneCommands(
-                options["command"], root=mirror.root, jobs=options["command_jobs"], reporter=reporter
-            )
+        commands = _commands(mirror, options, reporter)
+        if commands is not None:
             choice["finish"] = commands.finish
         saved = _check_before(mirror, options, common)
         mirror.on_step = reporter.step
@@ -173,6 +170,12 @@ def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: R
         relock=options["update_lock"],
         refresh=options["refresh"],
     )
+
+
+def _commands(mirror: Mirror, options: Options, reporter: Reporter) -> SceneCommands | None:
+    """Return what runs the command of `--exec`; None if it was not given."""
+    command, jobs = options["command"], options["command_jobs"]
+    return None if command is None else SceneCommands(command, root=mirror.root, jobs=jobs, reporter=reporter)
 
 
 def _stop(mirror: Mirror, commands: SceneCommands | None, exit_code: int) -> None:

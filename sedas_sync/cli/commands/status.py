@@ -19,12 +19,11 @@ from sedas_sync.state.mirror_state import MirrorState
 def run(manifest: str, *, max_age: float | None, common: Globals) -> None:
     """Show how the mirror compares with its lock file or its last apply."""
     start_logging(common)
-    checked = load_manifest(manifest)
-    state = MirrorState(checked, _now)
+    state = MirrorState(load_manifest(manifest), _now)
     with reporting(common) as reporter, interruptible(reporter):
         state.on_step = reporter.step
         # Not by `sedas_sync.api`, which imports all that a download needs.
-        found, now = mirror_status(checked, state), _now()
+        found, now = mirror_status(state), _now()
         reporter.close()
         print_warnings(found.warnings, common)
         if common.as_json:

@@ -17,7 +17,6 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
-from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.local import LocalScene
@@ -29,7 +28,6 @@ from sedas_sync.operations.adopt.placing import Placer
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.wants import at_layout
 from sedas_sync.planning.sources import with_sources
-from sedas_sync.state.inspect import state_of
 from sedas_sync.state.untracked import Verdict, judge
 
 _LIKE_AN_ID = re.compile(r"[^\s,/]+")
@@ -144,7 +142,8 @@ class Adopter:
 
     def _entries(self) -> Iterator[TreeEntry]:
         """Yield regular files that are not in the index, outside any mirror's state folder and any scene's folder."""
-        mine = os.path.realpath(self._root)
+        # No link is followed below either folder.
+        mine, place = os.path.realpath(self._root), os.path.realpath(self._place)
         expected: list[str] = []
         if self._source is None:
             expected = [*self._tracked, *(path for want in self._wants.values() for path in want.paths)]
@@ -154,7 +153,7 @@ class Adopter:
             if self._source is None:
                 if entry.path in self._tracked or not self._folders.isdisjoint(above(entry.path)):
                     continue
-            elif os.path.realpath(f"{self._place}/{entry.path}").startswith(f"{mine}/"):
+            elif f"{place}/{entry.path}".startswith(f"{mine}/"):
                 continue
             yield entry
 
@@ -163,8 +162,12 @@ class Adopter:
     ) -> list[tuple[Candidate, Future[Verdict | None] | str]]:
         """Begin to check the candidates of a scene, unless it is on disk; then return its path for each."""
         want, on_disk = self._wants[scene_id], self._on_disk_at(scene_id)
-        # The one in its place comes first, then those with the shortest paths.
-        ordered = sorted(candidates, key=lambda one: (one.path != want.path, len(one.path), one.path))
+        unpack = self._context.manifest.mirror.unpack
+        # Of a zip and its folder the wanted form comes first; then the one in its place, and the shortest path.
+        ordered = sorted(
+            candidates,
+            key=lambda one: ((one.entry is None) != unpack, one.path != want.path, len(one.path), one.path),
+        )
         return [(one, on_disk or pool.submit(self._check, want, one)) for one in ordered]
 
     def _check(self, want: DesiredScene, candidate: Candidate) -> Verdict | None:
@@ -210,10 +213,10 @@ class Adopter:
             yield done
 
     def _on_disk_at(self, scene_id: SceneId) -> str | None:
-        """Return where this scene is on disk; None if it is not."""
+        """Return where this scene is on disk, or a file of it; None if it is not."""
         scene = self._recorded.get(scene_id)
         with suppress(OSError, SedasSyncError):
-            if scene is not None and state_of(self._root, scene) is not FileState.ABSENT:
+            if scene is not None and any(tree_listing.look(self._root, path) is not None for path in scene.paths):
                 return scene.path
         return None
 

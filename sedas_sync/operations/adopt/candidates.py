@@ -99,7 +99,8 @@ def find_candidates(entries: Iterable[TreeEntry], names: Names, several: Callabl
             outer.update(above(folder))
     roots |= {folder for folder in folders if ids[folder] is not None and folder not in outer and is_free(folder)}
 
-    sizes = dict.fromkeys(sorted(roots), 0)
+    # A folder in another one comes first, because the outer one may be moved with all that is in it.
+    sizes = dict.fromkeys(sorted(roots, key=lambda folder: (-folder.count("/"), folder)), 0)
     loose = []
     for entry in files:
         root = next((folder for folder in above(entry.path) if folder in sizes), None)

@@ -12,8 +12,7 @@ from sedas_sync.files.bring import bring
 from sedas_sync.model.files import below, with_files
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.results import How
-from sedas_sync.model.scene import Scene
-from sedas_sync.state.staging import SUFFIX, partial_path
+from sedas_sync.state.staging import folder_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +80,7 @@ class Placer:
 
     def _bring(self, path: str, found: LocalScene) -> None:
         """Bring a scene from another folder. A folder appears complete or not at all."""
-        gathered = f"{partial_path(Scene(id=found.id))}{SUFFIX}/adopted" if found.is_folder else found.path
+        gathered = f"{folder_place(found.id)}/adopted" if found.is_folder else found.path
         if found.is_folder:
             safe_tree.discard(self.root, gathered)
             if safe_tree.stat(self.root, found.path) is not None:

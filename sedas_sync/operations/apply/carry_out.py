@@ -22,8 +22,8 @@ from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
 from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
 from sedas_sync.planning.lock import hashes_of_rules
-from sedas_sync.state.history import begin_run, end_run
-from sedas_sync.state.index import NO_FACTS, CompleteSearch, DateRule, WritableIndex
+from sedas_sync.state.history import CompleteSearch, DateRule, begin_run, date_rules, end_run, put_date_rules
+from sedas_sync.state.index import NO_FACTS, WritableIndex
 
 
 def _nobody(_count: int, _held: int) -> None:
@@ -145,8 +145,8 @@ class PlanRunner:
         keys = {
             source.archive
             for action in plan.actions
-            if action.want is not None and action.kind in NEEDS_ARCHIVE
-            for source in action.want.sources
+            if action.wanted is not None and action.kind in NEEDS_ARCHIVE
+            for source in action.wanted.sources
         }
         self._run = Run(
             replace(plan, warnings=(*earlier, *warnings)),
@@ -184,7 +184,7 @@ def _remember_wanted(
             for name in action.datasets:
                 searches.pop(name, None)
         # A file that is kept although the catalogue no longer lists its scene has no desired scene.
-        for name in action.datasets if action.want is not None and action.kind is not ActionKind.SKIP else ():
+        for name in action.datasets if action.wanted is not None and action.kind is not ActionKind.SKIP else ():
             if name in wanted:
                 wanted[name].append(action.id)
     # After an incomplete search, scenes that matched before are still recorded as matching.
@@ -199,7 +199,7 @@ def _remember_wanted(
     index.put_wanted(wanted, searches, only=not plan.datasets)
     asked = {name for name in searches.keys() - plan.not_asked.keys() if datasets[name].recheck is not None}
     kept = (a for a in plan.actions if asked.intersection(a.datasets) and a.kind is ActionKind.KEEP)
-    index.put_facts({action.id: metadata_of(action.want.scene) for action in kept if action.want is not None})
+    index.put_facts({action.id: metadata_of(action.wanted.scene) for action in kept if action.wanted is not None})
     if not plan.datasets:
         index.put_locked(locked=plan.locked)
     known = index.wanted()
@@ -225,19 +225,19 @@ def _remember_rules(
         hashes: of the rules of each dataset.
         now: the time of the run.
     """
-    before, rules = index.date_rules(), {}
+    before, rules = date_rules(index), {}
     for name, dataset in manifest.datasets.items():
         if dataset.start is not None:
             start, old = dataset.start.text, before.get(name)
             since = old.since if old is not None and old.start == start else now
             rules[name] = DateRule(start, hashes[name], since=since, last=plan.searched.get(name, now))
-    index.put_date_rules(rules)
+    put_date_rules(index, rules)
     return {name: old for name, old in before.items() if name in rules and rules[name].rules == old.rules}
 
 
 def _remember_absent(index: WritableIndex, plan: Plan) -> None:
     """Write the metadata of scenes that are wanted or on order and not downloaded to the index."""
-    wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in NEEDS_ARCHIVE}
+    wants = {a.id: a.wanted.scene for a in plan.actions if a.wanted is not None and a.kind in NEEDS_ARCHIVE}
     on_disk = index.ids() if wants else set()
     metadata = {scene_id: metadata_of(scene) for scene_id, scene in wants.items() if scene_id not in on_disk}
     if orders := {order.id for order in index.orders()} - metadata.keys():
@@ -250,8 +250,8 @@ def _kept_files(plan: Plan) -> list[LocalScene]:
     """Return the scenes that a plan keeps, each with its metadata."""
     return [
         local
-        if local.facts != NO_FACTS or action.want is None
-        else replace(local, facts=metadata_of(action.want.scene))
+        if local.facts != NO_FACTS or action.wanted is None
+        else replace(local, facts=metadata_of(action.wanted.scene))
         for action in plan.actions
-        if action.kind is ActionKind.KEEP and (local := action.held) is not None
+        if action.kind is ActionKind.KEEP and (local := action.local) is not None
     ]

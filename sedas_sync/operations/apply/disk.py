@@ -88,12 +88,12 @@ class MirrorFiles:
         Raises:
             OSError, TransferError: something is at the path and cannot be moved.
         """
-        action, want = task.action, task.action.want
+        action, want = task.action, task.action.wanted
         if task.file is not None:
             return self._staged[action.id].job(task.file, download, policy)
         replaced: safe_tree.Replace = False
-        if action.blocked or action.held is not None:
-            replaced = self.make_way(action.path, ours=action.held if action.kind is ActionKind.REPLACE else None)
+        if action.blocked or action.local is not None:
+            replaced = self.make_way(action.path, ours=action.local if action.kind is ActionKind.REPLACE else None)
         part = partial_of(self._root, partial_path(task.scene)) if action.kind is ActionKind.RESUME else None
         if part is not None and part.kind is not None:
             # An earlier download has shown under which name the file will be.
@@ -114,13 +114,13 @@ class MirrorFiles:
 
     def stage(self, task: Task) -> SceneStaged | Fail:
         """Prepare the folder of a scene of several files, with the files that are on disk already."""
-        action, want = task.action, task.action.want
+        action, want = task.action, task.action.wanted
         staged = StagedScene(
             self._root,
             replace(task.scene, id=action.id),
             action.path,
             pinned={} if want is None else want.pinned,
-            held=action.held,
+            held=action.local,
         )
         try:
             missing = staged.begin()
@@ -166,10 +166,10 @@ class MirrorFiles:
     def record(self, effect: RecordScene) -> None:
         """Take a scene into the index at the next `save`, and remove the files that it replaces."""
         task, local = effect.task, effect.local
-        action, want = task.action, task.action.want
+        action, want = task.action, task.action.wanted
         self._unsaved.append(local)
         # The zip of a folder is removed later, by its `ZipUnpacking`.
-        old = action.held if local.packed is None or action.held is None or action.held.is_folder else None
+        old = action.local if local.packed is None or action.local is None or action.local.is_folder else None
         if action.kind is ActionKind.REPLACE and old is not None and old.path != local.path:
             self._remove_replaced(old, local.path)
         if task.order is not None or (want is not None and len(want.sources) > 1):
@@ -202,8 +202,8 @@ class MirrorFiles:
         """
         action, zipped = record.task.action, record.local
         before = self._index.local_scene(zipped.id)
-        if action.held is not None and action.held.packed is not None:
-            before = action.held
+        if action.local is not None and action.local.packed is not None:
+            before = action.local
         made = ZipUnpacking(self._root, zipped, action.path, before=before)
         if self._index.has_path(made.path) and (before is None or before.path != made.path):
             raise TransferError(f"{made.path}: another scene is at the path of this scene's folder")
@@ -232,9 +232,9 @@ class MirrorFiles:
         except (OSError, TransferError):
             return
         for action in complete if found else ():
-            if action.want is None:
+            if action.wanted is None:
                 continue
-            for path in {partial_path(action.want.scene), folder_place(action.id)} & found:
+            for path in {partial_path(action.wanted.scene), folder_place(action.id)} & found:
                 forget(self._root, path)
 
     def forget_past(self, kept: Iterable[Action]) -> None:
@@ -248,8 +248,8 @@ class MirrorFiles:
 
     def move(self, action: Action) -> tuple[GiveUp | MoveFailed, ...]:
         """Move the files of a scene to the path of its action, and record them."""
-        local = action.held
-        if local is None or action.want is None:
+        local = action.local
+        if local is None or action.wanted is None:
             return ()
         try:
             if local.path.startswith(f"{action.path}/") or action.path.startswith(f"{local.path}/"):
@@ -265,7 +265,7 @@ class MirrorFiles:
         if before is not None and before.path not in (local.path, action.path):
             self._remove_replaced(before, action.path)
         self._index.put_files(
-            [replace(local, path=action.path, facts=metadata_of(action.want.scene))], self._reports.now()
+            [replace(local, path=action.path, facts=metadata_of(action.wanted.scene))], self._reports.now()
         )
         self._index.drop_order(action.id)
         self._reports.emit(Adopted(time=self._reports.now(), id=action.id, path=action.path, size=local.size))
@@ -279,11 +279,11 @@ class MirrorFiles:
             return GiveUp(action.id, error), MoveFailed(action)
 
     def _put_aside(self, action: Action) -> LocalScene:
-        if action.held is None or action.want is None:
+        if action.local is None or action.wanted is None:
             raise SedasSyncError(f"{action.path}: there is nothing to move")
-        scene = action.want.scene
-        aside = replace(action.held, path=partial_path(scene) + ".moving", facts=metadata_of(scene))
-        self._rename(action.held, aside.path)
+        scene = action.wanted.scene
+        aside = replace(action.local, path=partial_path(scene) + ".moving", facts=metadata_of(scene))
+        self._rename(action.local, aside.path)
         # If the run is killed now, the next one finds the files there.
         self._index.put_files([aside], self._reports.now())
         return aside
@@ -390,5 +390,5 @@ def _metadata(task: Task) -> str:
 
     All rules use the description of the archive that the manifest lists first.
     """
-    want = task.action.want
+    want = task.action.wanted
     return metadata_of(task.scene if want is None or len(want.sources) == 1 else want.scene)

@@ -21,7 +21,7 @@ class FileMoves:
 
     def __init__(self, actions: Iterable[Action]) -> None:
         self._waiting = list(actions)
-        self._leaving = {action.held.path for action in self._waiting if action.held is not None}
+        self._leaving = {action.local.path for action in self._waiting if action.local is not None}
         """Paths whose files will move."""
 
     @property
@@ -34,7 +34,7 @@ class FileMoves:
         while self._waiting:
             blocked = []
             for action in self._waiting:
-                local = action.held
+                local = action.local
                 if local is not None and local.path != action.path and action.path in self._leaving:
                     blocked.append(action)
                     continue
@@ -52,7 +52,7 @@ class FileMoves:
         match event:
             case MovedAside(action, local) if action in self._waiting[:1]:
                 self._leave(action)
-                self._waiting.insert(0, replace(action, held=local))
+                self._waiting.insert(0, replace(action, local=local))
                 yield from self.start()
             case MoveFailed(action) if action in self._waiting[:1]:
                 self._leave(action)
@@ -62,5 +62,5 @@ class FileMoves:
 
     def _leave(self, action: Action) -> None:
         del self._waiting[0]
-        if action.held is not None:
-            self._leaving.discard(action.held.path)
+        if action.local is not None:
+            self._leaving.discard(action.local.path)

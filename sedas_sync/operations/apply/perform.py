@@ -337,7 +337,7 @@ class Performer:
         """Return what follows when a scene that is one file is in place."""
         if not is_unpacked(record, unpack=self.unpack):
             return record
-        held = record.task.action.held
+        held = record.task.action.local
         if held is None or held.packed is None:
             # Until it is unpacked the scene is its zip. The row of an older folder stays: it proves what is replaced.
             self.disk.record(record)

@@ -277,7 +277,7 @@ class Run:
         self._handle(*map(do.ZipReady, self._zips))
         self._disk.forget_past(self._actions[ActionKind.KEEP])
         for kind in (ActionKind.RESUME, ActionKind.REPLACE, ActionKind.FETCH, ActionKind.ORDER, ActionKind.WAIT):
-            self._handle(*(_first_event(action) for action in self._actions[kind] if action.want is not None))
+            self._handle(*(_first_event(action) for action in self._actions[kind] if action.wanted is not None))
 
     def _settle(self) -> None:
         """Count what was not finished: failed if the run had to end, pending otherwise."""
@@ -354,18 +354,18 @@ def _task_of(action: Action, want: DesiredScene) -> do.Task:
 
 def _record_on_disk(action: Action) -> do.RecordScene | None:
     """Return a scene that is on disk as what the index has to store; None if it is not known."""
-    if action.want is None or action.held is None:
+    if action.wanted is None or action.local is None:
         return None
-    local = replace(action.held, facts=metadata_of(action.want.scene))
-    return do.RecordScene(_task_of(action, action.want), local, bytes=0, received=0)
+    local = replace(action.local, facts=metadata_of(action.wanted.scene))
+    return do.RecordScene(_task_of(action, action.wanted), local, bytes=0, received=0)
 
 
 def _first_event(action: Action) -> do.MachineEvent | do.Effect:
     """Return the event with which the machines begin an action."""
     order = action.order
-    if action.want is None:
+    if action.wanted is None:
         raise AssertionError(action)
-    task = _task_of(action, action.want)
+    task = _task_of(action, action.wanted)
     if action.kind is ActionKind.WAIT:
         # Without an order in the journal, only a later run can find the scene online.
         if order is None:

@@ -8,8 +8,8 @@ from sedas_sync.model.history import Change, ChangeKind, Departure, SceneState
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.planning.supersede import processing_of
-from sedas_sync.state.history import add_changes, departed, listed, record_seen
-from sedas_sync.state.index import DateRule, WritableIndex
+from sedas_sync.state.history import DateRule, add_changes, departed, listed, record_seen
+from sedas_sync.state.index import WritableIndex
 
 _LATE = timedelta(days=3)
 """A scene that a search this long after its acquisition did not return comes late."""
@@ -26,7 +26,7 @@ def record_search(index: WritableIndex, plan: Plan, rules: Mapping[str, DateRule
     """
     before = departed(index)
     known = before.keys() | listed(index)
-    wants = {action.id: action.want for action in plan.actions if action.want is not None}
+    wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
     changes = [
         Change(time=now, kind=ChangeKind.BACK, id=scene_id, detail=f"was {before[scene_id].value}")
         for scene_id in wants

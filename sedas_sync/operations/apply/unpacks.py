@@ -32,7 +32,7 @@ def is_unpacked(record: RecordScene, *, unpack: bool) -> bool:
         record: the scene.
         unpack: whether the manifest wants folders. A folder that is downloaded again stays a folder without that.
     """
-    held = record.task.action.held
+    held = record.task.action.local
     was_folder = held is not None and held.packed is not None
     return (unpack or was_folder) and not record.task.scene.is_folder and is_packed_product(record.local)
 

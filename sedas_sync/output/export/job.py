@@ -183,6 +183,10 @@ class ExportJob:
         """
         place = Path(os.path.realpath(out))
         root = os.path.realpath(self.context.state.root)
+        if links is not None and place.is_relative_to(root):
+            raise ManifestError(
+                f"{out}: is in the mirror; a self-contained catalogue needs a folder outside it (--out)"
+            )
         to_mirror = Path(os.path.relpath(root, place)).as_posix() if links is None else catalogue.FILES
         marks = {catalogue.MARK: self._content(to_mirror, links)}
         left_out = list(self.inventory.absent)

@@ -73,8 +73,11 @@ def providers_of(scene: Scene, archive: ArchiveIdentity) -> list[dict[str, Any]]
     """
     providers = [_COPERNICUS] if _SENTINEL.match(scene.satellite or "") else []
     kind, _, address = archive.partition(" ")
-    parts = urlsplit(address)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError:  # a plug-in names its archive as it likes
+        return providers
     if parts.scheme in ("http", "https") and host and not is_loopback(host):
         site = f"{parts.scheme}://{host}/"
         providers.append({"name": _ARCHIVES.get(kind, host), "roles": ["host"], "url": site})

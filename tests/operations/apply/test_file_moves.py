@@ -14,7 +14,7 @@ def clock():
 
 
 def adopt(name, old, new):
-    return action(name, ActionKind.ADOPT, path=new, held=local(name, old))
+    return action(name, ActionKind.ADOPT, path=new, local=local(name, old))
 
 
 def moved(effects):
@@ -41,7 +41,7 @@ def test_a_circle_goes_by_way_of_the_partial_folder(clock):
     assert of(effects, MoveAside) == [MoveAside(first)]
     effects = clock.tell(machine, MovedAside(first, local("A", "aside")))
     assert moved(effects) == ["C", "B", "A"]
-    assert effects[-1].action.held.path == "aside"
+    assert effects[-1].action.local.path == "aside"
     assert machine.done
 
 

@@ -115,6 +115,7 @@ class ProductFiles(ArchiveWrapper):
             assets=files,
             unselected=tuple(name for name in sorted(found) if name not in chosen),
             size=sum(file.size or 0 for file in files),
+            nominal=False,
         )
 
     def _stated(self, found: dict[str, RemoteFile]) -> dict[str, str]:

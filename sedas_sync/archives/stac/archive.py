@@ -3,8 +3,7 @@
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
@@ -26,6 +25,7 @@ from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SI
 from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_parquet
 from sedas_sync.archives.stac.storage import storage_of
 from sedas_sync.archives.stac.whole_search import Page, Span
+from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
 from sedas_sync.model.hosts import matches_any
@@ -44,7 +44,7 @@ LATER = timedelta(days=1)
 _CLOUD = "eo:cloud_cover"
 
 
-class StacArchive:
+class StacArchive(WebArchive):
     """The items of some collections of a STAC API.
 
     Args:
@@ -88,46 +88,12 @@ class StacArchive:
         self._s3 = s3
         servers = s3_hosts(s3) if s3 is not None else ()
         self._reach = Reach(api=url, trusted_hosts=(*trusted_hosts, *servers))
-        self._http = api or session.Api(reach=self._reach)
-        self._buckets = None if s3 is None else Buckets(s3, self._http, clock)
-        self._stac = StacApi(url, self._http, self._access)
+        super().__init__(url, api or session.Api(reach=self._reach))
+        self._buckets = None if s3 is None else Buckets(s3, self._api, clock)
+        self._stac = StacApi(url, self._api, self._access)
         self._lock = threading.Lock()
         self._is_known = False
         self._files: StaticCatalogue | None = None
-        self._url = url
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    @property
-    def calls(self) -> Mapping[str, int]:
-        """See `Archive`."""
-        return self._http.calls
-
-    @property
-    def retrying(self) -> str:
-        """See `Archive`."""
-        return self._http.retrying
-
-    @property
-    def server_time(self) -> datetime | None:
-        """The server's present time; None before its first answer."""
-        return self._http.server_time
-
-    def stop(self) -> None:
-        """Make running calls in other threads end early."""
-        self._http.stop()
-
-    def interrupt(self) -> None:
-        """Make calls that run in other threads end early; later calls work."""
-        self._http.interrupt()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     # -- the archive interface -----------------------------------------------------------------------------------
 
@@ -232,7 +198,7 @@ class StacArchive:
         with self._lock:
             if not self._is_known:
                 if is_parquet(self._url) or not self._stac.has_search(is_catalogue):
-                    self._files = StaticCatalogue(self._url, self._http, self._access, cache_of(self._url))
+                    self._files = StaticCatalogue(self._url, self._api, self._access, cache_of(self._url))
                 self._is_known = True
             return self._files
 

@@ -128,3 +128,14 @@ def test_a_manifest_is_read_without_the_libraries_of_its_types():
         "assert not {'eodag', 'botocore', 'boto3', 'requests'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_cache_of_a_type_is_in_the_cache_folder_of_the_user(monkeypatch, tmp_path):
+    opening = Opening(config=ArchiveConfig(type="good"), kind=GOOD)
+    monkeypatch.setenv("SEDAS_SYNC_CACHE", str(tmp_path))
+    assert opening.cache == tmp_path / "archives" / "good"
+    monkeypatch.setenv("SEDAS_SYNC_CACHE", "off")
+    assert opening.cache is None
+    monkeypatch.delenv("SEDAS_SYNC_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert opening.cache == tmp_path / "xdg" / "sedas-sync" / "archives" / "good"

@@ -116,7 +116,7 @@ class Links:
 
 
 def _site(host: str) -> str:
-    """Return the name that somebody has registered, of which a host is part: `cnes.fr` of `geodes-portal.cnes.fr`."""
+    """Return the registered name of a host: the last part that somebody owns, as cnes.fr of geodes-portal.cnes.fr."""
     return PublicSuffixList().privatesuffix(host) or host
 
 

@@ -19,7 +19,7 @@ MAX_SIZE = 32 << 20
 """Bytes; that of a continent's vegetation product of Sentinel-3 has three million."""
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _UNLISTED = re.compile(
-    r"(?:support|rep_info|HTML)/.+|[^/]+-report-\d[^/]*\.pdf|[^/]+-ql\.jpg|INSPIRE\.xml"
+    r"(?:support|rep_info|HTML)/.+|preview/(?:icons/logo|thumbnail)\.png|[^/]+-report-\d[^/]*\.pdf|[^/]+-ql\.jpg|INSPIRE\.xml"
     r"|(?:browse|quicklook)\.jpg|EOP_?Metadata\.xml|manifest\.xml",
     re.IGNORECASE,
 )

@@ -20,8 +20,9 @@ from sedas_sync.model.scene import DesiredScene
 from sedas_sync.model.text import count
 from sedas_sync.planning.product_name import described, tile_of
 
-_ENDINGS = dict(zip(NAMES, (".SAFE", ".SEN3"), strict=True))
-"""The ending of a product's folder, by the name of its list."""
+FOLDER_ENDINGS = (".SAFE", ".SEN3")
+"""The usual ending of a product's folder, for each name of a list."""
+_ENDINGS = dict(zip(NAMES, FOLDER_ENDINGS, strict=True))
 _SECOND = timedelta(seconds=1)
 _TILE = re.compile(r"(?:^|[_/])T(\d\d[A-Z]{3})_")
 """A tile in the name of a file of a Sentinel-2 product."""

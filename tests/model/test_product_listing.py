@@ -72,7 +72,14 @@ def test_names_sizes_and_checksums_in_every_spelling():
         RemoteFile(name="e"),
     )
     assert found.references == {"support/s1.xsd"}
-    own = ["manifest.safe", "support/s1.xsd", "INSPIRE.xml", "S2A-ql.jpg", "S1A_IW.SAFE-report-20190101T000000.pdf"]
+    own = [
+        "manifest.safe",
+        "support/s1.xsd",
+        "preview/icons/logo.png",
+        "INSPIRE.xml",
+        "S2A-ql.jpg",
+        "S1A_IW.SAFE-report-20190101T000000.pdf",
+    ]
     assert all(map(found.may_contain, own))
     assert not any(map(found.may_contain, ["a/b.xml.aux.xml", "c.jp2.ovr", "ndvi.tif", "notes.pdf"]))
 

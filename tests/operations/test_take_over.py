@@ -1,10 +1,14 @@
 """adopt takes over what other programs left: zips under many names, and extracted products."""
 
+import os
+import random
 import re
 import shutil
 from collections import Counter
 
 import pytest
+from effort import effort
+from kills import killed
 from products import over_harwell, unzip
 
 PERIOD = '[dataset.all]\naoi = "harwell"\nstart = 2019-04-01\nend = 2019-07-31\nsensor = "all"\n'
@@ -325,3 +329,38 @@ def test_a_product_inside_another_is_moved_before_it(workspace, zips):
     assert {file["path"] for file in ran.json["files"]} == {f"{outer}.SAFE", f"{inner}.SAFE"}
     assert (workspace.mirror / f"{outer}.SAFE" / "mine" / "notes.txt").read_bytes() == b"mine"
     assert not (workspace.mirror / "old").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("options", [("--from", "old", "--move"), ("--from", "old", "--copy"), ()], ids=" ".join)
+def test_kills_lose_no_file(workspace, zips, options):
+    seed = int(os.environ.get("KILL_SEED", "0")) or random.randrange(1 << 30)
+    print(f"KILL_SEED={seed}")
+    chance = random.Random(seed)
+    (zipped, data), (scene, more) = list(zips.items())[:2]
+    start, last = workspace.path / "start", 60
+    put(start / f"{zipped} (1).zip", data)
+    put(unzip(more, start, name=f"{scene}.SAFE/{scene}.SAFE") / "mine.txt", b"mine")
+    product = {name.split("/", 2)[2]: content for name, content in tree(start).items() if name.startswith(scene)}
+    for _ in range(effort(2, 20)):
+        for folder in (workspace.mirror, workspace.path / "old"):
+            shutil.rmtree(folder, ignore_errors=True)
+        place = workspace.path / "old" if options else workspace.mirror
+        shutil.copytree(start, place)
+        moment = chance.randint(1, last)
+        if not killed(workspace, moment, "adopt", *options):
+            last = min(last, moment)
+        note = f"moment {moment}, seed {seed}"
+        left = [*tree(workspace.path / "old").items(), *tree(workspace.mirror).items()]
+        assert data in [content for _, content in left], note
+        for name, content in product.items():
+            assert any(path.endswith(name) and content == found for path, found in left), (name, note)
+        ran = workspace.run("adopt", *options, "--json")
+        assert ran.code == 0, (note, ran.err, ran.out)
+        on_disk = tree(workspace.mirror)
+        assert on_disk.pop(f"{zipped}.zip") == data, note
+        own = {name.partition("/")[2]: content for name, content in on_disk.items()}
+        assert {name: own[name] for name in product if name != "mine.txt"}.items() <= product.items(), note
+        assert workspace.run("plan", "--json").json["summary"]["keep"] == 2, note
+        assert workspace.run("verify").code == 0, note

@@ -19,6 +19,7 @@ from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.model.events import Failure
 from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.files import folder_path
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.results import File, How, Result
 from sedas_sync.model.scene import DesiredScene, SceneId
@@ -28,6 +29,7 @@ from sedas_sync.operations.adopt.placing import Placer
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.wants import at_layout
 from sedas_sync.planning.sources import with_sources
+from sedas_sync.state.product_folder import FOLDER_ENDINGS
 from sedas_sync.state.untracked import Verdict, judge
 
 _LIKE_AN_ID = re.compile(r"[^\s,/]+")
@@ -159,7 +161,7 @@ class Adopter:
 
     def _checked(
         self, pool: Pool, scene_id: SceneId, candidates: list[Candidate]
-    ) -> list[tuple[Candidate, Future[Verdict | None] | str]]:
+    ) -> list[tuple[Candidate, Future[Verdict | LocalScene | None] | str]]:
         """Begin to check the candidates of a scene, unless it is on disk; then return its path for each."""
         want, on_disk = self._wants[scene_id], self._on_disk_at(scene_id)
         unpack = self._context.manifest.mirror.unpack
@@ -170,26 +172,40 @@ class Adopter:
         )
         return [(one, on_disk or pool.submit(self._check, want, one)) for one in ordered]
 
-    def _check(self, want: DesiredScene, candidate: Candidate) -> Verdict | None:
-        """Check a candidate; return None if the run stops."""
+    def _judge(self, want: DesiredScene, path: str, entry: TreeEntry | None, source: str | None) -> Verdict:
+        return judge(
+            self._root,
+            path,
+            want,
+            entry=entry,
+            level=self._context.manifest.transfer.integrity,
+            filehash=filehash_of(self._context.manifest),
+            source=source,
+            stopped=self._stopped,
+        )
+
+    def _check(self, want: DesiredScene, candidate: Candidate) -> Verdict | LocalScene | None:
+        """Check a candidate; return the scene if it is in its place and only not recorded, None if the run stops."""
         try:
-            return judge(
-                self._root,
-                candidate.path,
-                want,
-                entry=candidate.entry,
-                level=self._context.manifest.transfer.integrity,
-                filehash=filehash_of(self._context.manifest),
-                source=self._source,
-                stopped=self._stopped,
-            )
+            return self._standing(want) or self._judge(want, candidate.path, candidate.entry, self._source)
         except InterruptedError:
             return None
         except (OSError, SedasSyncError) as error:
             return Verdict(f"it cannot be read: {error}")
 
+    def _standing(self, want: DesiredScene) -> LocalScene | None:
+        """Return the scene if it was brought from another folder and its run was killed before it was recorded."""
+        places = {want.path, *(folder_path(want.path, want.scene.id + ending) for ending in FOLDER_ENDINGS)}
+        for place in sorted(places) if self._source is not None else ():
+            there = tree_listing.look(self._root, place)
+            if there is not None:
+                found = self._judge(want, place, there if there.is_file else None, None).found
+                if not isinstance(found, str):
+                    return found
+        return None
+
     def _adopt_scene(
-        self, want: DesiredScene, candidates: Iterable[tuple[Candidate, Future[Verdict | None] | str]]
+        self, want: DesiredScene, candidates: Iterable[tuple[Candidate, Future[Verdict | LocalScene | None] | str]]
     ) -> Iterator[File]:
         """Adopt the first candidate that is the scene; yield what was done with each."""
         on_disk: str | None = None
@@ -199,6 +215,12 @@ class Adopter:
                 continue
             verdict = None if self._stopped() and checked.cancel() else checked.result()
             if verdict is None or self._stopped():
+                continue
+            if isinstance(verdict, LocalScene):
+                if on_disk is None and self._record is not None:
+                    self._record(verdict)
+                on_disk = verdict.path
+                yield _held(want, candidate, on_disk)
                 continue
             if verdict.warning is not None:
                 self.warnings.append(f"{candidate.path}: {verdict.warning}")

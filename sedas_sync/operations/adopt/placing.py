@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from stat import S_ISDIR
 
 from msgspec.structs import replace
 
@@ -32,10 +33,11 @@ class Placer:
     stopped: Callable[[], bool]
 
     def is_free(self, path: str, place: str) -> bool:
-        """Return whether a scene at `path` can be put at `place`."""
+        """Return whether a scene at `path` can be put at `place`: nothing is there, or an empty folder."""
         if self.source is None and (path == place or path.startswith(f"{place}/")):
             return True
-        return safe_tree.stat(self.root, place) is None
+        there = safe_tree.stat(self.root, place)
+        return there is None or (S_ISDIR(there.st_mode) and not safe_tree.names(self.root, place))
 
     def put(self, path: str, found: LocalScene) -> LocalScene:
         """Move, link or copy a scene from `path` to its place; return it with its times there.
@@ -45,10 +47,13 @@ class Placer:
             InterruptedError: The run stops.
             OSError, SedasSyncError: It cannot be moved, linked or copied, or was changed in the meantime.
         """
+        if self.source is None and path == found.path:
+            return found
+        with suppress(OSError, TransferError):
+            # An empty folder, as a kill or another program leaves it.
+            safe_tree.drop_folder(self.root, found.path)
         if self.source is not None:
             self._bring(path, found)
-        elif path == found.path:
-            return found
         else:
             self._move(path, found)
         files = []

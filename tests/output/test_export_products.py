@@ -18,6 +18,7 @@ from static_server import StaticServer
 from workspaces import HARWELL, OPTICAL, Workspace
 
 import sedas_sync as ss
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.scene import Scene
@@ -34,6 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:odc"),
 ]
+SQUARE = "POLYGON((0 0,0 1,1 1,0 0))"
 COPERNICUS = "https://www.copernicus.eu/"
 DATASETS = OPTICAL + '[dataset.radar]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-05\nsensor = "sar"\n'
 
@@ -61,6 +63,21 @@ def applied(template, tmp_path):
 def items_of(folder):
     found = pystac.Catalog.from_file(str(folder / "catalog.json")).get_items(recursive=True)
     return {item.id: item for item in found}
+
+
+def entry(name, **facts):
+    scene = Scene(id=name, start=datetime(2019, 5, 1, tzinfo=UTC), **facts)
+    held = LocalScene(
+        id=name,
+        path=f"{name}.zip",
+        size=1,
+        mtime_ns=0,
+        sha256=None,
+        level=ProofLevel.CRC,
+        archive="",
+        facts=metadata_of(scene),
+    )
+    return ExportEntry(held=held, datasets=("d",))
 
 
 def unpacked(applied, folder):
@@ -204,6 +221,28 @@ def test_a_damaged_product_is_described_without_its_content(applied):
     product.write_bytes(b"x" * len(content))
     assert applied.run("export", "--format", "stac").code == 0
     assert [*items_of(applied.path / "stac")[product.stem].assets] == ["product"]
+
+
+def test_texts_that_no_unicode_can_have_become_question_marks(tmp_path):
+    groups = as_stac.groups_of([entry("A", satellite="S\ud800", instrument="\udfff", footprint=SQUARE)], {"d": None})
+    as_stac.write(tmp_path, groups, name="m", root=str(tmp_path), to_mirror="x", marks={catalogue.MARK: "x"})
+    assert items_of(tmp_path)["A"].properties["keywords"] == ["S?", "?"]
+    parquet = tmp_path / "items.parquet"
+    assert as_stac.write_geoparquet(parquet, groups, root=str(tmp_path), to_mirror="x") == []
+    assert parquet.read_bytes()[:4] == b"PAR1"
+
+
+def test_geoparquet_has_the_scenes_with_a_footprint(tmp_path):
+    """Orbit files have none."""
+    groups = as_stac.groups_of([entry("A", footprint=SQUARE), entry("ORBIT.EOF")], {"d": None})
+    parquet = tmp_path / "items.parquet"
+    (left_out,) = as_stac.write_geoparquet(parquet, groups, root=str(tmp_path), to_mirror="x")
+    assert left_out.id == "ORBIT.EOF"
+    rustac = pytest.importorskip("rustac")
+    (item,) = rustac.read_sync(str(parquet), format="geoparquet", set_self_link=False)["features"]
+    assert item["id"] == "A"
+    with pytest.raises(SedasSyncError, match="no scene with a footprint"):
+        as_stac.write_geoparquet(parquet, as_stac.groups_of([], {"d": None}), root=str(tmp_path), to_mirror="x")
 
 
 def test_texts_are_for_people(applied):

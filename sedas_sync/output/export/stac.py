@@ -22,7 +22,7 @@ from typing import Any
 
 import pystac
 
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.geojson import Box, bounding_box
 from sedas_sync.model.events import Failure, OnStep, ignore_step
@@ -169,7 +169,10 @@ def write_geoparquet(
         on_step: called with the number of items made.
 
     Returns:
-        The scenes that STAC cannot describe, and why.
+        The scenes that STAC or GeoParquet cannot describe, and why.
+
+    Raises:
+        SedasSyncError: there is no scene to write.
     """
     left_out: list[Failure] = []
     tally = Tally("writing items", sum(len(group.entries) for group in groups), on_step)
@@ -177,8 +180,14 @@ def write_geoparquet(
     items = []
     for group in groups:
         for made in items_of(tally(group.entries), links, left_out):
+            if made.item.geometry is None:
+                left_out.append(Failure(id=made.item.id, error="its footprint is not known, and GeoParquet needs one"))
+                continue
             made.item.collection_id = group.id
-            items.append(made.item.to_dict(include_self_link=False, transform_hrefs=False))
+            items.append(json.loads(_encoded(made.item.to_dict(include_self_link=False, transform_hrefs=False))))
+
+    if not items:
+        raise SedasSyncError("no scene with a footprint is in the mirror; a GeoParquet file needs one")
 
     async def save() -> None:
         await rustac().write(str(file), items, format="geoparquet")
@@ -284,9 +293,17 @@ def _names(ids: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON document with one member a line, which is fast and can be read and compared."""
-    members = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items())
-    path.write_bytes(f"{{\n{members}\n}}\n".encode())
+    path.write_bytes(_encoded(document))
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    """Return a JSON document with one member a line, which is fast and can be read and compared.
+
+    Lone surrogates, which a catalogue's texts can contain, become question marks: some readers refuse them.
+    """
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    members = ",\n".join(f" {encode(key)}: {encode(value)}" for key, value in document.items())
+    return f"{{\n{members}\n}}\n".encode("utf-8", "replace")
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------

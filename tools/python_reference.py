@@ -187,13 +187,17 @@ def _class(name: str, cls: type) -> Iterator[str]:
         yield from _sections(cls, name, {arg: kind for arg, _, kind in arguments})
     else:
         yield from _sections(cls, name, {})
-    rows = [f"| `{field}` | {_code(kind)} | {_sentence(about)} |" for field, kind, about in _fields(cls)]
+    bases = [base for base in reversed(cls.__mro__) if base.__module__.startswith("sedas_sync")]
+    fields = {field: (kind, about) for field, kind, about in _fields(cls)}
+    # Other bases have a section of their own.
+    shared = [base for base in bases if base.__module__.startswith("sedas_sync.archives")]
+    fields |= {field: of for base in shared for field, *of in _fields(base) if field not in fields}
+    rows = [f"| `{field}` | {_code(kind)} | {_sentence(about)} |" for field, (kind, about) in fields.items()]
     if any(row.endswith("|  |") for row in rows):
         raise SystemExit(f"{name}: an attribute has no docstring: {rows}")
     if rows:
         yield "\n".join(["| attribute | type | meaning |\n|---|---|---|", *rows, ""])
     yield from _example(name, cls)
-    bases = [base for base in reversed(cls.__mro__) if base.__module__.startswith("sedas_sync")]
     for method, function in {name: value for base in bases for name, value in vars(base).items()}.items():
         static = function.__func__ if isinstance(function, classmethod) else function
         if not method.startswith("_") and inspect.isfunction(static):

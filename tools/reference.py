@@ -63,7 +63,14 @@ def _with_address() -> dict[Path, str]:
             r"^version: .*$": f"version: {__version__}",
         },
         "packaging/conda/recipe.yaml": {r'^  version: "[^"]*"$': f'  version: "{__version__}"'},
+        "docs/README.md": {r"https://[^/]+/sedas-sync/example-report": f"{site}example-report"},
+        "docs/how-to/ci.md": {
+            r"https://github\.com/[^/]+/sedas-sync": source,
+            r"uses: [^/ ]+/sedas-sync@": f"uses: {source.removeprefix('https://github.com/')}@",
+        },
         "pyproject.toml": {
+            r"^Issues = .*$": f'Issues = "{source}/issues"',
+            r"^Changelog = .*$": f'Changelog = "{source}/blob/main/CHANGELOG.md"',
             r"https://github\.com/[^/]+/sedas-sync/blob/main/\\1": f"{source}/blob/main/\\\\1",
             r"https://raw\.githubusercontent\.com/[^/]+/sedas-sync": source.replace(
                 "github.com", "raw.githubusercontent.com"

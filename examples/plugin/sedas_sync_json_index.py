@@ -57,7 +57,7 @@ class JsonIndex:
 
 def _scene(row: dict[str, Any]) -> plugin.Scene:
     start = datetime.fromisoformat(row["start"]) if row.get("start") else None
-    known = {name: row.get(name) for name in ("footprint", "cloud_cover", "size")}
+    known: dict[str, Any] = {name: row.get(name) for name in ("footprint", "cloud_cover", "size")}
     return plugin.Scene(id=row["id"], start=start, digest=row.get("sha256"), download_url=row["url"], **known)
 
 

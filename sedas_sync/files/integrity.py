@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from sedas_sync.files import safe_tree, zip_check
 from sedas_sync.files.zip_records import MAGIC
-from sedas_sync.files.zip_stream import ZipStream
+from sedas_sync.files.zip_stream import ZipStream, crc32
 from sedas_sync.model.file_kind import ZIP
 from sedas_sync.model.local import ProofLevel
 
@@ -83,6 +83,21 @@ def _blake3() -> _Hash | None:
     except ImportError:
         return None
     return cast("_Hash", blake3())
+
+
+def crc32_of(root: str, path: str) -> int:
+    """Return the CRC of a file below a folder, as a zip has it.
+
+    Raises:
+        OSError, TransferError: it cannot be read.
+    """
+    crc, file = 0, safe_tree.open_file(root, path, os.O_RDONLY)
+    try:
+        while data := os.read(file, _SLICE):
+            crc = crc32(data, crc)
+    finally:
+        os.close(file)
+    return crc
 
 
 class FileCheck(Struct, frozen=True, kw_only=True):

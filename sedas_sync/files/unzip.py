@@ -20,6 +20,7 @@ from msgspec import Struct
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, zip_check, zip_records
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.model.files import contents_digest
 from sedas_sync.model.local import LocalFile, ProofLevel
 from sedas_sync.model.path_template import MAX_PATH, comparable, is_file_name
 from sedas_sync.model.text import size as size_text
@@ -103,6 +104,19 @@ def read_contents(root: str, path: str) -> ZipContents:
         if contents.size > max(ALWAYS_ALLOWED, MAX_RATIO * length):
             raise ValueError(f"it would become {size_text(contents.size)}, from {size_text(length)}")
         return contents
+
+
+def contents_in(root: str, path: str) -> str | None:
+    """Return what a zip contains, as `contents_digest`; None if it cannot be unpacked.
+
+    Raises:
+        OSError: the zip cannot be read.
+    """
+    try:
+        files = read_contents(root, path).files
+    except TransferError:
+        return None
+    return contents_digest((name, info.file_size, info.CRC) for name, info in files.items())
 
 
 def _check_entry(info: zipfile.ZipInfo) -> None:

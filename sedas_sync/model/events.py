@@ -255,6 +255,8 @@ class Summary(Event, frozen=True, kw_only=True):
     """Scenes whose orders are pending, or that were left when the run was interrupted."""
     unfinished: int = 0
     """Of the pending scenes, those that can be downloaded and were left when the run was interrupted."""
+    unordered: int = 0
+    """Of the pending scenes, those whose orders were not placed: a limit, or an interruption."""
     skipped: int = 0
     """Scenes that cannot be downloaded yet."""
     pruned: int = 0

@@ -8,7 +8,7 @@ A product that archives send as a zip is on disk as its zip, or as the folder th
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
@@ -45,6 +45,21 @@ def listing_digest(files: Iterable[tuple[str, str | None]]) -> str | None:
     if any(sha256 is None for _, sha256 in named):
         return None
     lines = "".join(f"{sha256}  {name}\n" for name, sha256 in named)
+    return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def contents_digest(files: Iterable[tuple[str, int, int | None]]) -> str | None:
+    """Return a checksum of what a product's folder or zip contains; None if a CRC is not known.
+
+    A folder and the zip that it comes from have the same one.
+
+    Args:
+        files: path below the product's folder, size and CRC of each file.
+    """
+    named = sorted(files)
+    if any(crc is None for _, _, crc in named):
+        return None
+    lines = "".join(f"{crc:08x}  {size}  {name}\n" for name, size, crc in named)
     return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -188,17 +203,32 @@ def _form(scene: Scene | LocalScene) -> str:
     return "a folder" if scene.is_folder else "one file"
 
 
-def meets_lock(held: LocalScene, want: DesiredScene) -> bool | None:
+def meets_lock(
+    held: LocalScene, *, sha256: str | None, pinned: Mapping[str, str] = NOTHING, contents: str | None = None
+) -> bool | None:
     """Return whether a local scene is what a lock file requires; None if it requires nothing that can be compared.
 
-    An unpacked folder is right if its zip was, or if each of its files is.
+    An unpacked folder is right if its zip was, if each of its files is, or if it has what the zip contains.
+
+    Args:
+        held: the scene.
+        sha256: of the scene's file, of its zip, or of the listing of its files.
+        pinned: of each file of a folder, by name.
+        contents: what the zip contains.
     """
-    required = want.pinned if held.packed is not None else NOTHING
-    if want.sha256 is None and not required:
+    required = pinned if held.packed is not None else NOTHING
+    if sha256 is None and not required:
         return None
-    if want.sha256 is not None and held.delivered.sha256 == want.sha256:
+    if sha256 is not None and held.delivered.sha256 == sha256:
         return True
-    return bool(required) and required == {file.name: file.sha256 for file in held.members}
+    if required:
+        return required == {file.name: file.sha256 for file in held.members}
+    return held.packed is not None and contents is not None and contents_of(held) == contents
+
+
+def contents_of(held: LocalScene) -> str | None:
+    """Return `contents_digest` of a folder; None if the CRC of a file is not known."""
+    return contents_digest((file.name, file.size, file.crc32) for file in held.members)
 
 
 def is_packed_product(held: LocalScene) -> bool:

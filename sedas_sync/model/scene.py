@@ -287,6 +287,8 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     """The checksum that a lock file requires."""
     pinned: Mapping[str, str] = NOTHING
     """The checksum that a lock file requires of each file, by name, if the scene is a folder."""
+    contents: str | None = None
+    """What the zip of the lock file contains, as `sedas_sync.model.files.contents_digest`: a folder may have it too."""
 
     @classmethod
     def of(
@@ -299,6 +301,11 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     def archive(self) -> ArchiveKey:
         """The archive that the scene is downloaded from."""
         return self.sources[0].archive
+
+    @property
+    def checksums(self) -> dict[str, Any]:
+        """What a lock file requires, as arguments of `sedas_sync.model.files.meets_lock`."""
+        return {"sha256": self.sha256, "pinned": self.pinned, "contents": self.contents}
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -15,12 +15,14 @@ because it may come from somebody else, as in a pull request.
 import getpass
 import netrc
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sedas_sync.errors import AuthenticationError
+from sedas_sync.files.paths import user_path
 from sedas_sync.manifest.archive_types import Variables
 from sedas_sync.model.hosts import in_both, is_loopback, matches_any
 
@@ -182,7 +184,7 @@ def _from_environment(
 def _from_netrc(hosts: tuple[str, ...], environ: Mapping[str, str], searched: list[str]) -> Credentials | None:
     file = environ.get("NETRC", "").strip()
     home = environ.get("HOME", "").strip()
-    path = Path(file) if file else (Path(home) if home else Path("~").expanduser()) / ".netrc"
+    path = user_path(Path(), file) if file else (Path(home) if home else Path("~").expanduser()) / ".netrc"
     try:
         known = netrc.netrc(str(path)).hosts
     except FileNotFoundError:
@@ -197,7 +199,10 @@ def _from_netrc(hosts: tuple[str, ...], environ: Mapping[str, str], searched: li
         return None
     host = next((one for one in hosts if one in known), None)
     if host is None:
-        searched.append(f"{path} (no entry for {' or '.join(hosts)})")
+        # The entry is not quoted: an address may contain a password.
+        like = any(one in re.split("[/:@]", name) for name in known for one in hosts)
+        hint = "; an entry has it with more, such as a port: write the host alone" if like else ""
+        searched.append(f"{path} (no entry for {' or '.join(hosts)}{hint})")
         return None
     username, _, password = known[host]
     if username and password:

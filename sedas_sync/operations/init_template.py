@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 
 from sedas_sync.errors import ManifestError
@@ -277,7 +279,10 @@ def _dataset(wish: Wish, sensor: str, aoi: str) -> str:
 
 
 def _date(text: str) -> str:
-    return text if _DATE.fullmatch(text) else toml_string(text)
+    with suppress(ValueError):
+        if _DATE.fullmatch(text):
+            return date.fromisoformat(text).isoformat()
+    return toml_string(text)
 
 
 def _table(area: Area) -> str:

@@ -1,15 +1,20 @@
 """The lock file of a manifest, and plans to be saved."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
+from sedas_sync.files.threads import Pool
+from sedas_sync.files.unzip import contents_in
 from sedas_sync.model.arguments import one_or_more
+from sedas_sync.model.files import is_packed_product
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.scene import SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
-from sedas_sync.operations.saved_plan import SavedPlan
+from sedas_sync.operations.saved_plan import SavedPlan, mirror_settings
+from sedas_sync.operations.verify import readers
 from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
 from sedas_sync.planning.lock_text import LockDamagedError
@@ -83,7 +88,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         if write:
             with context.state.index(write=True) as (writable, _):
                 writable.put_times(read_now)
-    after = lock_scenes(head, plan.actions, intact, before)
+    after = lock_scenes(head, plan.actions, intact, before, _contents(str(context.state.root), intact, before))
     found = () if before is None else differences(head, before.head)
     moved = changes(Lock(head=head, scenes={}) if before is None else before, after)
     news = before is None or bool(found or moved)
@@ -91,6 +96,20 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         write_lock(context.manifest, after)
     path = str(lock_path(context.manifest.name))
     return LockUpdate(path=path, lock=after, differences=found, changes=moved, news=news)
+
+
+def _contents(root: str, intact: Mapping[SceneId, LocalScene], before: Lock | None) -> dict[SceneId, str | None]:
+    """Return what zips on disk contain that the lock file does not have yet."""
+    known = {} if before is None else {pin.id: pin.sha256 for pin in before.scenes.values() if pin.contents is not None}
+    zips = [held for held in intact.values() if is_packed_product(held) and known.get(held.id) != held.sha256]
+    with Pool(readers()) as pool:
+        reading = {held.id: pool.submit(contents_in, root, held.path) for held in zips}
+        found = {}
+        for scene_id, future in reading.items():
+            # A zip that was removed meanwhile has its checksum in the lock file all the same.
+            with suppress(OSError):
+                found[scene_id] = future.result()
+    return found
 
 
 def _old_lock(context: MirrorContext, *, write: bool) -> tuple[Lock | None, tuple[str, ...]]:
@@ -129,10 +148,9 @@ def to_save(context: MirrorContext, plan: Plan, datasets: str | Iterable[str] = 
         plan: the plan.
         datasets: the datasets that it is limited to.
     """
-    mirror = context.manifest.mirror
     return SavedPlan.of(
         plan,
         head=head_of(context.manifest, context.clock()),
-        mirror={"path": mirror.path, "layout": str(mirror.layout)},
+        mirror=mirror_settings(context.manifest.mirror),
         datasets=one_or_more(datasets),
     )

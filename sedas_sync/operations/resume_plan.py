@@ -12,7 +12,7 @@ from sedas_sync.model.plan import Plan
 from sedas_sync.model.scene import SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import Disk, inspect, look_at_disk, make_plan
-from sedas_sync.operations.saved_plan import SavedPlan
+from sedas_sync.operations.saved_plan import SavedPlan, mirror_settings
 from sedas_sync.operations.wants import wants_from_saved_plan
 from sedas_sync.planning.compare import choose_actions
 from sedas_sync.planning.drift import drift, either_form
@@ -79,11 +79,10 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     Raises:
         LockMismatch: the manifest or the mirror has changed; the message says how.
     """
-    mirror = context.manifest.mirror
     found = list(differences(head_of(context.manifest, None), saved.head, called="the plan"))
     found += [
         f"mirror.{key} is {now}, the plan has {saved.mirror.get(key)}"
-        for key, now in (("path", mirror.path), ("layout", str(mirror.layout)))
+        for key, now in mirror_settings(context.manifest.mirror).items()
         if saved.mirror.get(key) != now
     ]
     if found:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import write_whole
+from sedas_sync.manifest.tables import MirrorConfig
 from sedas_sync.model.arguments import checked
 from sedas_sync.model.metadata import without_links
 from sedas_sync.model.order import Order
@@ -65,7 +66,7 @@ class SavedPlan:
         Args:
             plan: the plan.
             head: what of the manifest it was made from.
-            mirror: the manifest's `path` and `layout`.
+            mirror: from `mirror_settings`.
             datasets: the datasets that it is limited to; empty for all.
         """
         kept = {action.id for action in plan.actions if action.kind is ActionKind.KEEP}
@@ -191,6 +192,11 @@ class _Document(Struct):
     mirror_settings: dict[str, str]
     datasets: tuple[str, ...]
     plan: Plan
+
+
+def mirror_settings(mirror: MirrorConfig) -> dict[str, str]:
+    """Return the settings of a mirror that decide on a plan's paths and actions."""
+    return {"path": mirror.path, "layout": str(mirror.layout), "unpack": str(mirror.unpack).lower()}
 
 
 def _portable(action: Action, kept: Container[SceneId]) -> Action:

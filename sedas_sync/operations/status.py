@@ -12,6 +12,7 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
 from sedas_sync.model.events import Failure, Step
+from sedas_sync.model.files import meets_lock
 from sedas_sync.model.history import RunRecord, SceneState
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import ListedOrder
@@ -288,9 +289,9 @@ def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dic
 
 
 def _differs(scene: LocalScene, pin: LockedScene) -> bool:
-    here = scene.delivered
-    if pin.sha256 is not None:
-        return here.sha256 != pin.sha256
+    here, right = scene.delivered, meets_lock(scene, **pin.checksums)
+    if right is not None:
+        return not right
     return None not in (pin.size, here.size) and pin.size != here.size
 
 

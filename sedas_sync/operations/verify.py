@@ -22,7 +22,7 @@ from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Step
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.files import below
+from sedas_sync.model.files import below, meets_lock
 from sedas_sync.model.history import SceneState
 from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.order import OrderState
@@ -187,7 +187,7 @@ def _other_zips(scenes: Mapping[SceneId, LocalScene], pins: Mapping[SceneId, Loc
     """Yield unpacked scenes whose zips are not those of the lock file, unless it has each of their files."""
     for scene in scenes.values():
         pin = pins.get(scene.id)
-        if scene.packed is None or pin is None or pin.unpacked or pin.sha256 in (None, scene.packed.sha256):
+        if scene.packed is None or pin is None or pin.unpacked or meets_lock(scene, **pin.checksums) is not False:
             continue
         here = scene.packed.sha256
         was = "it was not unpacked here" if here is None else f"the sha256 of its zip was {here}"

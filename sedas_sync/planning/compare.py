@@ -35,7 +35,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
-from sedas_sync.model.files import files_differ, form_differs, is_packed_product, meets_lock, place_of
+from sedas_sync.model.files import contents_of, files_differ, form_differs, is_packed_product, meets_lock, place_of
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
@@ -74,7 +74,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""
-        right = meets_lock(held, want)
+        right = meets_lock(held, **want.checksums)
         if right is not None:
             # A lock file's requirement does not change with the catalogue.
             return None if right else Reason(ReasonCode.LOCK_DIFFERS, here=held.delivered.sha256)
@@ -209,13 +209,18 @@ def with_lost_as_failed(order: Order) -> Order:
     return replace(order, state=OrderState.FAILED, detail=f"not found in the last {order.missing} responses")
 
 
+def _may_be(held: LocalScene, want: DesiredScene) -> bool:
+    """Return whether an adopted folder may have what the lock file's zip contains: its CRCs are not known yet."""
+    return want.contents is not None and not meets_lock(held, **want.checksums) and contents_of(held) is None
+
+
 def restated(
     wants: Mapping[SceneId, DesiredScene], observed: Mapping[SceneId, DiskState], comparison: Comparison
 ) -> dict[SceneId, Scene]:
     """Return intact scenes whose archive states another checksum than before and no other difference.
 
     The same bytes can have got a checksum of another kind: only reading them can tell. So can it for scenes that were
-    not hashed when they were downloaded, if a lock demands a checksum.
+    not hashed when they were downloaded, and for folders that were adopted, if a lock demands a checksum.
 
     Args:
         wants: the desired scenes.
@@ -231,7 +236,8 @@ def restated(
         want, held = wants.get(scene_id), here.local
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
             continue
-        if want.sha256 is not None and held.sha256 is None and held.packed is None:
+        unread = held.sha256 is None if held.packed is None else _may_be(held, want)
+        if want.sha256 is not None and unread:
             found[scene_id] = want.scene
             continue
         source = source_of(held, want, comparison.identities, several=comparison.several)

@@ -17,9 +17,10 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from sedas_sync.manifest import ArchiveConfig, Dataset, DateSpec, Manifest
+from sedas_sync.model.files import contents_of
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import Action, ActionKind
-from sedas_sync.model.scene import DesiredScene, Scene, SceneId
+from sedas_sync.model.scene import NOTHING, DesiredScene, Scene, SceneId
 
 _APART = frozenset({"name", "archive", "recheck"})
 SETS = frozenset(key for key, field in Dataset.model_fields.items() if field.default == ()) - _APART
@@ -59,6 +60,8 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
     unpacked: tuple[LockedFile, ...] = ()
     """Sorted by name, if the scene was unpacked when the lock file was written; `size` and `sha256` are the zip's."""
 
+    contents: _Sha256 | None = None
+    """What the zip of the scene contains, so that a folder can be compared with it."""
     listing: tuple[str, ...] = ()
     """Patterns of its files, if it is a folder whose files the archive lists only when it is downloaded."""
 
@@ -67,7 +70,7 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
         """The checksums as arguments of `DesiredScene`."""
         files = self.files or self.unpacked
         pinned = {file.name: file.sha256 for file in files if file.sha256 is not None}
-        return {"sha256": self.sha256, "pinned": pinned}
+        return {"sha256": self.sha256, "pinned": pinned, "contents": self.contents}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,11 @@ def hashes_of_rules(manifest: Manifest) -> dict[str, str]:
 
 
 def lock_scenes(
-    head: LockHead, actions: Iterable[Action], held: Mapping[SceneId, LocalScene], before: Lock | None = None
+    head: LockHead,
+    actions: Iterable[Action],
+    held: Mapping[SceneId, LocalScene],
+    before: Lock | None = None,
+    contents: Mapping[SceneId, str | None] = NOTHING,
 ) -> Lock:
     """Lock the scenes of a plan.
 
@@ -140,6 +147,7 @@ def lock_scenes(
         actions: the plan's actions.
         held: intact local scenes.
         before: the previous lock file.
+        contents: what zips on disk contain.
     """
     old = {} if before is None else before.scenes
     several = len(head.archives) > 1
@@ -167,6 +175,7 @@ def lock_scenes(
             archives=tuple(sorted(source.archive for source in want.sources)) if several else (),
             files=_files(want, local, pin),
             unpacked=_unpacked(local, pin, sha256),
+            contents=_contents(local, pin, sha256) or contents.get(action.id),
             listing=scene.listing,
         )
     return Lock(head=head, scenes=scenes)
@@ -201,6 +210,12 @@ def _unpacked(held: LocalScene | None, before: LockedScene | None, sha256: str |
     if held is not None and held.packed:
         return _files_of(held)
     return before.unpacked if before is not None and sha256 is not None and before.sha256 == sha256 else ()
+
+
+def _contents(held: LocalScene | None, before: LockedScene | None, sha256: str | None) -> str | None:
+    if before is not None and sha256 is not None and before.sha256 == sha256 and before.contents is not None:
+        return before.contents
+    return contents_of(held) if held is not None and held.packed is not None else None
 
 
 def _size(want: DesiredScene) -> int | None:

@@ -162,7 +162,7 @@ def changes(old: Lock, new: Lock) -> LockChanges:
 
 def _differ(old: LockedScene, new: LockedScene) -> bool:
     # The same zip has the same files: that it is unpacked now, or no longer, is no change.
-    return (old if old.sha256 is None else replace(old, unpacked=new.unpacked)) != new
+    return (old if old.sha256 is None else replace(old, unpacked=new.unpacked, contents=new.contents)) != new
 
 
 def _scene_changes(old: LockedScene, new: LockedScene) -> str:

@@ -14,24 +14,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
-from msgspec.structs import asdict, astuple
+from msgspec.structs import asdict
 
 from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import ListedOrder, Order
 from sedas_sync.model.scene import DesiredScene, SceneId
 from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.state.connection import INDEX
 from sedas_sync.state.database import IndexUnwritableError, errors_in_words, open_for_reading, open_for_writing
 from sedas_sync.state.order_journal import OrderJournal
-
-NO_FACTS = "{}"
-"""Metadata of a scene that is not known, or was not read."""
+from sedas_sync.state.rows import (
+    NO_FACTS,
+    PUT_FILE,
+    SELECT,
+    SELECT_WITHOUT_FACTS,
+    packed_of,
+    parts_of,
+    row_of,
+    scene_of_row,
+)
 
 _BATCH = 200
 _BATCH_SECONDS = 1.0
@@ -39,18 +45,6 @@ _BATCH_SECONDS = 1.0
 
 _SMALL = 256
 """Pages of an index that is never compacted: a megabyte."""
-
-_COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name not in {"members", "packed"})
-_values_of = attrgetter(*_COLUMNS)
-_values_of_part = attrgetter(*(name for name in LocalFile.__struct_fields__ if name != "path"))
-_PACKED = PackedFile.__struct_fields__
-_LEVELS = {level.value: level for level in ProofLevel}
-
-_SELECT = f"SELECT {', '.join(_COLUMNS)}, parts, packed FROM files"  # noqa: S608  # our own column names
-_PUT_FILE = (
-    f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}, parts, packed, recorded) "  # noqa: S608  # as above
-    f"VALUES ({'?, ' * len(_COLUMNS)}?, ?, ?)"
-)
 
 
 class Index:
@@ -113,7 +107,7 @@ class Index:
 
     def local_scenes(self) -> Iterator[LocalScene]:
         """Yield every scene on disk that is in the index."""
-        yield from map(_scene_of_row, self.rows(_SELECT))
+        yield from map(scene_of_row, self.rows(SELECT))
 
     def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
         """Yield those of these scenes that are on disk, without metadata, which the plan has anyway.
@@ -126,15 +120,14 @@ class Index:
         if any(want.scene.listing for want in wanted.values()):
             folders = self.rows("SELECT id, facts FROM files WHERE parts IS NOT NULL")
             chosen = {key: facts for key, facts in folders if key in wanted and wanted[key].scene.listing}
-        sql = f"SELECT {', '.join(_COLUMNS[:-1])}, parts, packed FROM files"  # noqa: S608  # our own column names
-        for scene_id, path, *values, parts, packed in self.rows(sql):
+        for scene_id, path, *values, parts, packed in self.rows(SELECT_WITHOUT_FACTS):
             if (want := wanted.get(scene_id)) is not None:
                 shared = (want.scene.id, want.path if want.path == path else path)
-                yield _scene_of_row((*shared, *values, chosen.get(scene_id, NO_FACTS), parts, packed))
+                yield scene_of_row((*shared, *values, chosen.get(scene_id, NO_FACTS), parts, packed))
 
     def local_scene(self, scene_id: SceneId) -> LocalScene | None:
         """Return a scene on disk; None if it is not in the index."""
-        return next(map(_scene_of_row, self.rows(f"{_SELECT} WHERE id = ?", scene_id)), None)
+        return next(map(scene_of_row, self.rows(f"{SELECT} WHERE id = ?", scene_id)), None)
 
     def has_path(self, path: str) -> bool:
         """Return whether a scene is at a path."""
@@ -292,18 +285,16 @@ class WritableIndex(Index):
             return
         recorded = now.isoformat()
         ids = {scene.id for scene in scenes}
-        rows = [(*_values_of(scene), _parts_of(scene), _packed_of(scene), recorded) for scene in scenes]
+        rows = [row_of(scene, recorded) for scene in scenes]
         with self._tolerating_full_disk(), self.together():
-            self._db.executemany(_PUT_FILE, rows)
+            self._db.executemany(PUT_FILE, rows)
             self._db.executemany("DELETE FROM errors WHERE id = ?", [(scene_id,) for scene_id in ids])
             if failed := self._search_errors().keys() & ids:
                 self.put_failures({}, of=failed)
 
     def put_times(self, scenes: Sequence[LocalScene]) -> None:
         """Record new mtimes and checksums of files whose bytes are the same."""
-        rows = [
-            (each.mtime_ns, each.sha256, each.digest, _parts_of(each), _packed_of(each), each.id) for each in scenes
-        ]
+        rows = [(each.mtime_ns, each.sha256, each.digest, parts_of(each), packed_of(each), each.id) for each in scenes]
         if rows:
             with self._tolerating_full_disk(), self.together():
                 self._db.executemany(
@@ -432,41 +423,6 @@ class WritableIndex(Index):
             for row in rows:
                 marks = ", ".join("?" * len(row))
                 self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608  # as above
-
-
-def _parts_of(scene: LocalScene) -> str | None:
-    """Return the files of a folder as JSON; None for a scene that is one file."""
-    return json.dumps([list(_values_of_part(file)) for file in scene.members]) if scene.members else None
-
-
-def _packed_of(scene: LocalScene) -> str | None:
-    """Return the zip of an unpacked folder as JSON; None for any other scene."""
-    return None if scene.packed is None else json.dumps(list(astuple(scene.packed)))
-
-
-def _scene_of_row(row: tuple[Any, ...]) -> LocalScene:
-    # Field by field: a mapping in between takes twice as long, and a mirror may have a hundred thousand scenes.
-    scene_id, path, size, mtime_ns, sha256, level, archive, digest, facts, parts, packed = row
-    return LocalScene(
-        id=scene_id,
-        path=path,
-        size=size,
-        mtime_ns=mtime_ns,
-        sha256=sha256,
-        level=_LEVELS[level],
-        archive=archive,
-        digest=digest,
-        facts=facts,
-        members=() if parts is None else tuple(_file_of_values(part) for part in json.loads(parts)),
-        packed=None if packed is None else PackedFile(**dict(zip(_PACKED, json.loads(packed), strict=True))),
-    )
-
-
-def _file_of_values(values: Sequence[Any]) -> LocalFile:
-    name, size, mtime_ns, sha256, level, digest, crc32 = values
-    return LocalFile(
-        name=name, size=size, mtime_ns=mtime_ns, sha256=sha256, level=_LEVELS[level], digest=digest, crc32=crc32
-    )
 
 
 class BatchWriter:

@@ -15,14 +15,14 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import tree_listing
-from sedas_sync.files.integrity import Filehash, Proving, algorithm, check, same_digest
+from sedas_sync.files.integrity import Filehash, Proving, algorithm, check, crc32_of, same_digest
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.file_kind import ending_of, folder_ending
-from sedas_sync.model.files import with_files
+from sedas_sync.model.files import contents_of, with_files
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile
 from sedas_sync.model.product_listing import NAMES
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
@@ -150,7 +150,9 @@ def _with_other_endings(
     for path in sorted(files.keys() - set(tracked)):
         folder, _, name = path.rpartition("/")
         if folder and name in NAMES:
-            others.setdefault(folder.removesuffix(folder_ending(folder)), []).append(folder)
+            # The ending of the product's folder may be part of the scene's id.
+            for stem in {folder, folder.removesuffix(folder_ending(folder))}:
+                others.setdefault(stem, []).append(folder)
         elif ending := ending_of(path):
             others.setdefault(path.removesuffix(ending), []).append(path)
     for scene_id, want in wants.items() if others else ():
@@ -167,11 +169,11 @@ def _examine_others(
     level: Proving,
     filehash: Mapping[str, Filehash],
 ) -> tuple[DiskState, str | None]:
-    """Return the first untracked file that is the scene; any other file is no business of this program."""
+    """Return the first untracked file, or folder, that is the scene; any other is no business of this program."""
     for want in wants:
         seen, warning = _examine(root, want, files, level, filehash, 0, None)
-        if seen.state is FileState.INTACT:
-            return seen, warning
+        if seen.state is FileState.INTACT and seen.local is not None:
+            return replace(seen, local=replace(seen.local, path=want.path)), warning
     return NOTHING_ON_DISK, None
 
 
@@ -208,8 +210,9 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
 def _restated(root: str, held: LocalScene, scene: Scene) -> LocalScene:
     """Return a local scene with those of the new checksums that its files have."""
     stated = {file.name: file.digest for file in scene.files}
-    if held.packed is not None:
-        return replace(held, packed=replace(held.packed, digest=_new_digest(root, held.packed, stated.get(""))))
+    if (packed := held.packed) is not None:
+        held = with_files(held, [_with_crc(root, file) for file in held.files]) if contents_of(held) is None else held
+        return replace(held, packed=replace(packed, digest=_new_digest(root, packed, stated.get(""))))
     held = hashed(root, held)
     return with_files(
         held, [replace(file, digest=_new_digest(root, file, stated.get(file.name))) for file in held.files]
@@ -232,6 +235,10 @@ def hashed(root: str, held: LocalScene) -> LocalScene:
             for file in held.files
         ],
     )
+
+
+def _with_crc(root: str, file: LocalFile) -> LocalFile:
+    return file if file.crc32 is not None else replace(file, crc32=crc32_of(root, file.path))
 
 
 def _new_digest(root: str, file: LocalFile | PackedFile, stated: str | None) -> str | None:

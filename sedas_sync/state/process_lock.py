@@ -125,8 +125,11 @@ def _acquire(
         pause(_POLL_EVERY)
     if kernel:
         stack.callback(_unlock, file, os.getpid())
-        # A process that has created the folder for nothing removes it, with the file that this one has waited for.
-        os.stat(LOCK, dir_fd=state, follow_symlinks=False)
+        try:
+            os.stat(LOCK, dir_fd=state, follow_symlinks=False)
+        except FileNotFoundError:
+            # The holder had created the folder for nothing, and has removed it with the file that this one waited for.
+            raise LockHeldError(None) from None
         stack.callback(before_release)
     files = HolderFiles(state, LOCK, kernel=kernel is True)
     try:

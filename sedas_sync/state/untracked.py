@@ -10,7 +10,7 @@ from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing, zip_records
 from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check
 from sedas_sync.files.tree_listing import TreeEntry
-from sedas_sync.model.files import local_scene
+from sedas_sync.model.files import local_scene, meets_lock
 from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.results import Result
@@ -89,6 +89,8 @@ def _judge_product(base: str, place: str, want: DesiredScene, checked: Callable[
         product = check_product(base, place, want, checked)
     except NotAScene as problem:
         return Verdict(str(problem), result=problem.result)
+    if meets_lock(product.found, sha256=None, pinned=want.pinned) is False:
+        return Verdict("its files are not those of the lock file")
     return Verdict(product.found, added=product.added)
 
 

@@ -63,6 +63,17 @@ def test_a_refused_plan_leaves_no_trace_in_a_new_mirror(offered, existed):
     assert offered.run("history", "--json").json["runs"][0]["exit_code"] == 2, "what a cron job was refused is recorded"
 
 
+def test_orders_that_are_not_placed_are_counted_apart_from_those_that_are_pending(offered, sandbox):
+    rows = [make_row(name, f"2019-05-0{n}T11:16:33Z", online=False) for n, name in enumerate("LMN", 1)]
+    sandbox._catalogue, sandbox.order_delay = RowCatalogue(rows), 3600
+    offered.write(ONE, transfer="max_orders = 1")
+    ran = offered.run("apply", "--no-wait")
+    assert ran.code == 3
+    assert "1 ordered, 1 orders pending, 2 not ordered yet" in ran.out
+    summary = offered.run("apply", "--no-wait", "--json").summary
+    assert (summary["ordered"], summary["pending"], summary["unordered"]) == (1, 3, 1)
+
+
 # -- a command for each scene ------------------------------------------------------------------------------------------
 
 

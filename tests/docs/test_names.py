@@ -21,6 +21,7 @@ CLASS = re.compile(r"_?(?:[A-Z][a-z]+){2,}")
 MODULE = re.compile(r"([a-z_]+)/[a-z_/]+")
 FILE_ENDINGS = {
     "md",
+    "safe",
     "py",
     "pyi",
     "toml",
@@ -38,7 +39,6 @@ FILE_ENDINGS = {
     "csv",
     "eu",
     "gov",
-    "safe",
     "xml",
 }
 OTHERS = {

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from sedas_sync.model.files import (
+    contents_digest,
     files_differ,
     listing_digest,
     meets_lock,
@@ -134,7 +135,18 @@ def test_of_an_unpacked_folder_the_zip_is_compared(held, scene, change):
 )
 def test_a_lock_is_met_by_the_zip_of_a_folder_or_by_each_of_its_files(required, met):
     want = DesiredScene.of("a", ONE, datasets=(), path="a/A.zip", **required)
-    assert meets_lock(UNPACKED, want) is met
+    assert meets_lock(UNPACKED, **want.checksums) is met
+
+
+def test_a_lock_is_met_by_a_folder_with_what_the_zip_contains():
+    files = [replace(file, crc32=number) for number, file in enumerate(UNPACKED.members)]
+    folder = replace(with_files(UNPACKED, files), packed=PackedFile())
+    contents = contents_digest((file.name, file.size, file.crc32) for file in reversed(files))
+    assert meets_lock(folder, sha256="0" * 64, contents=contents)
+    assert meets_lock(folder, sha256="0" * 64, contents="0" * 64) is False
+    assert meets_lock(UNPACKED, sha256="0" * 64, contents=contents) is False, "its CRCs are not known"
+    other = with_files(folder, [replace(files[0], crc32=7), *files[1:]])
+    assert meets_lock(other, sha256="0" * 64, contents=contents) is False
 
 
 @pytest.mark.parametrize(

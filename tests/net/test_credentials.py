@@ -88,6 +88,8 @@ def test_message_lists_all_searched_places(tmp_path):
     ("text", "words"),
     [
         ("machine elsewhere login a password b", f"no entry for {HOST}"),
+        (f"machine {HOST}:443 login a password b", f"no entry for {HOST}; an entry has it with more"),
+        (f"machine https://bob:secretword@{HOST}/api login a password b", "write the host alone"),
         (f"machine {HOST} login bob", "no password"),
         (f"secretword {HOST} login bob password x", "line 1 is not valid"),
         (f"machine {HOST} login bob secretword x", "line 1 is not valid"),

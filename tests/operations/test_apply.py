@@ -22,8 +22,8 @@ from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import error, fail, slow
 
 KEYS = {
-    "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "unfinished", "skipped", "pruned", "failed",
-    "warnings", "bytes", "seconds", "failures", "exit_code", "calls",
+    "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "unfinished", "unordered", "skipped", "pruned",
+    "failed", "warnings", "bytes", "seconds", "failures", "exit_code", "calls",
 }  # fmt: skip
 NAMED = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 

@@ -338,11 +338,12 @@ def test_the_sandbox_has_scenes_at_once(workspace):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--bbox", "1,2,3"], "bbox"),
+        (["--bbox", "1,2,3"], "error: --bbox: found [1, 2, 3]; must be a list of 4 numbers"),
+        (["--start", "2024-13-01"], 'error: --start: found "2024-13-01"; must be a date'),
         (["--bbox", "a,b,c,d"], "--bbox 'a,b,c,d': must be four numbers"),
         (["--bbox", "1,2,3,4", "--aoi", "x.geojson"], "give one of them"),
-        (["--start", "yesterday"], "start"),
-        (["--start", "2024-06-01", "--end", "2024-05-01", "--archive", "cdse"], "end"),
+        (["--start", "yesterday"], 'error: --start: found "yesterday"; must be a date'),
+        (["--start", "2024-06-01", "--end", "2024-05-01", "--archive", "cdse"], "error: --end: is"),
         (["--archive", "nothing"], "'nothing' is not one of"),
     ],
 )

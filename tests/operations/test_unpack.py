@@ -257,6 +257,30 @@ def test_a_lock_of_zips_is_met_by_their_folders(workspace, sandbox, offered):
     assert workspace.files().keys() == {f"{name}.zip" for name in offered}
 
 
+def test_a_lock_of_zips_is_met_by_folders_that_were_adopted(workspace, sandbox, zips):
+    workspace.run("lock")
+    pins = (workspace.path / "manifest.lock").read_text()
+    shutil.rmtree(workspace.mirror)
+    workspace.mirror.mkdir()
+    for data in zips.values():
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            packed.extractall(workspace.mirror)
+    adopted = workspace.run("adopt", "--json")
+    assert adopted.code == 0, adopted.err
+    since = len(sandbox.log)
+    ran = workspace.run("apply", "--locked", "--json")
+    assert (ran.code, ran.summary["kept"], ran.summary["fetched"]) == (0, len(zips), 0), ran.err
+    assert not downloads(sandbox, since)
+    assert workspace.run("verify").code == 0
+    assert workspace.run("status", "--json").json["summary"]["differs"] == 0
+    first, *others = pins.splitlines()
+    changed = [re.sub('"contents": "[0-9a-f]*"', f'"contents": "{"0" * 64}"', line) for line in others]
+    (workspace.path / "manifest.lock").write_text("\n".join([first, *changed]) + "\n")
+    plan = workspace.run("plan", "--locked", "--json")
+    assert {one["action"] for one in plan.json["actions"]} <= {"replace", "order"}
+    assert workspace.run("verify").code == 1
+
+
 def test_a_lock_with_another_zip_replaces_the_folder(workspace, sandbox, offered):
     workspace.run("apply")
     workspace.run("lock")
@@ -268,7 +292,8 @@ def test_a_lock_with_another_zip_replaces_the_folder(workspace, sandbox, offered
     lines = lock.read_text()
     for pin in map(json.loads, lines.splitlines()[1:]):
         if pin["id"] == ID:
-            lock.write_text(lines.replace(pin["sha256"], "0" * 64).replace(json.dumps(pin["unpacked"])[1:-1], ""))
+            lines = lines.replace(json.dumps(pin["unpacked"])[1:-1], "")
+            lock.write_text(lines.replace(pin["sha256"], "0" * 64).replace(pin["contents"], "1" * 64))
     found = workspace.run("verify", "--json")
     assert found.code == 1
     assert {one["path"]: one["detail"] for one in found.json["findings"] if one["finding"] == "changed"}.keys() == {
@@ -287,6 +312,36 @@ def test_the_layout_moves_a_folder_with_what_is_in_it(workspace, sandbox, offere
     expected = {f"2019/x-{name}": data for name, data in content(*offered.values()).items()}
     assert tree(workspace.mirror) == expected | {f"2019/x-{ID}.SAFE/mine.ovr": b"mine"}
     assert workspace.run("apply", "--json").summary["kept"] == 2
+
+
+@pytest.mark.parametrize("unpack", [UNPACK, ""])
+def test_a_lost_index_is_rebuilt_from_folders(workspace, sandbox, zips, unpack):
+    workspace.write(mirror=UNPACK)
+    workspace.run("apply")
+    before = tree(workspace.mirror)
+    first, second, *_ = sorted(path for path in workspace.mirror.iterdir() if path.suffix == ".SAFE")
+    second.rename(second.with_suffix(""))
+    (first / "mine.ovr").write_bytes(b"mine")
+    (workspace.mirror / ".sedas-sync/index.db").unlink()
+    workspace.write(mirror=unpack)
+    since = len(sandbox.log)
+    ran = workspace.run("apply", "--json")
+    assert (ran.code, ran.summary["adopted"]) == (0, len(zips)), ran.err
+    assert not downloads(sandbox, since)
+    plain = {name.replace(second.name, second.stem): data for name, data in before.items()}
+    assert tree(workspace.mirror) == plain | {f"{first.name}/mine.ovr": b"mine"}
+    assert workspace.run("apply", "--json").summary["kept"] == len(zips)
+    assert workspace.run("verify").code == 0
+
+
+def test_a_saved_plan_is_for_zips_or_for_folders(workspace, offered):
+    assert workspace.run("plan", "--out", "p.json").code == 0
+    workspace.write(MAY)
+    refused = workspace.run("apply", "--plan", "p.json")
+    assert (refused.code, "mirror.unpack is false, the plan has true" in refused.err) == (2, True)
+    workspace.write(MAY, mirror=UNPACK)
+    assert workspace.run("apply", "--plan", "p.json").code == 0
+    assert tree(workspace.mirror) == content(*offered.values())
 
 
 def test_zips_move_and_are_unpacked_at_once(workspace, offered):

@@ -313,7 +313,11 @@ def test_of_an_unpacked_folder_the_zip_and_each_file_are_pinned():
     files = (LockedFile("a.jp2", 4, "1" * 64),)
     assert lock.scenes["A"] == replace(zips.scenes["A"], unpacked=files)
     assert loads(dumps(lock), "m.lock") == lock
-    assert lock.scenes["A"].checksums == {"sha256": "b" * 64, "pinned": {"a.jp2": "1" * 64}}
+    assert lock.scenes["A"].checksums == {
+        "sha256": "b" * 64,
+        "pinned": {"a.jp2": "1" * 64},
+        "contents": None,
+    }
     assert not changes(zips, lock), "a lock of zips is right for their folders"
     assert lock_scenes(head, keep, {"A": held("A")}, lock) == lock, "packed again, the files are still known"
     assert lock_scenes(head, [action("A")], {}, lock) == lock, "not on disk"

@@ -581,3 +581,24 @@ def test_a_lock_is_held_once_in_one_process_too(tmp_path):
         with pytest.raises(MirrorLocked, match="another thread of this process"), lock(tmp_path, timeout=0.0, now=NOW):
             pass
     assert [path.name for path in (tmp_path / ".sedas-sync").iterdir()] == ["apply.lock"]
+
+
+def test_a_lock_whose_folder_was_removed_while_another_process_waited_is_not_held(tmp_path):
+    """Two processes would have locks of two files: that which waited ends, and a later run makes the folder again."""
+    state = tmp_path / ".sedas-sync"
+    state.mkdir()
+    waiting, ended = Event(), []
+
+    def wait():
+        try:
+            with lock(tmp_path, timeout=60, now=NOW, on_wait=waiting.set):
+                ended.append("locked")
+        except MirrorLocked as error:
+            ended.append(error)
+
+    thread = Thread(target=wait)
+    with lock(tmp_path, timeout=0, now=NOW, before_release=lambda: shutil.rmtree(state)):
+        thread.start()
+        assert waiting.wait(60)
+    thread.join(60)
+    assert isinstance(ended[0], MirrorLocked)

@@ -726,3 +726,18 @@ def test_pipe_or_link_at_the_path_of_a_note_neither_blocks_nor_is_written_to(tmp
     ran = subprocess.run([sys.executable, "-c", looks, str(root)], capture_output=True, text=True, timeout=20)
     assert ran.stdout.splitlines() == ["None", "Resumable(bytes=2, total=2000, kind=None)"], ran.stderr
     assert mine.read_text() == "precious"
+
+
+def test_requests_of_an_account_are_spread_over_a_minute():
+    now, waits = [0.0], []
+
+    def wait(seconds):
+        waits.append(seconds)
+        now[0] += seconds
+
+    shared = SharedState(clock=lambda: now[0], wait=wait)
+    for _ in range(100):
+        shared.await_turn("eodata.example.org", 1500)
+    shared.await_turn("other.example.org", None)
+    shared.close()
+    assert now[0] == pytest.approx(60 * 100 / 1500, abs=0.2)

@@ -44,7 +44,8 @@ def plans(mirror: ss.Mirror) -> ss.Plan:
         if action.local is not None:
             local: tuple[results.LocalFile, ...] = action.local.files
             level: results.ProofLevel = action.local.level
-            print(local, level)
+            packed: results.PackedFile | None = action.local.packed
+            print(local, level, packed)
     failures: tuple[results.Failure, ...] = plan.failures
     print(failures, plan.counts[ss.ActionKind.ORDER], plan.bytes)
     data = ss.Plan.from_json(plan.to_json())
@@ -118,7 +119,7 @@ def other_operations(mirror: ss.Mirror, plan: ss.Plan) -> None:
     with mirror.recording("my script"):
         print(listed)
     print(explanation, adoption, repaired, missing, forgotten, exported, written, lock, update, datasets, partials)
-    print(archive.identity, archive.orders, root, mirror.manifest, mirror.stopped, mirror.sources())
+    print(archive.identity, root, mirror.manifest, mirror.stopped, mirror.sources())
     mirror.check_choice("optical", prune=False)
     mirror.stop(143)
     with mirror.locked(timeout=1.5), mirror.locked_if_there():

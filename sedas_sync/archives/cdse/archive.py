@@ -12,9 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
 from datetime import datetime
-from threading import Event
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import keycloak, odata, rows
@@ -35,6 +33,7 @@ from sedas_sync.archives.lenient import Reporter, once
 from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.archives.s3 import Buckets
 from sedas_sync.archives.s3_config import S3Config
+from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
@@ -73,7 +72,7 @@ _ENDINGS = (
 """Endings of the catalogue's names, by the beginning of a name: the first that matches."""
 
 
-class CdseArchive:
+class CdseArchive(WebArchive):
     """The Copernicus Data Space Ecosystem. Safe for threads; a context manager that closes.
 
     Args:
@@ -119,19 +118,20 @@ class CdseArchive:
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._url = url.rstrip("/") + "/"
+        url = url.rstrip("/") + "/"
         self._trusted = tuple(trusted_hosts)
-        for one in (self._url, login_url):
+        for one in (url, login_url):
             if not may_see_token(one, one, ()):
                 raise ManifestError(
                     f"the address {shorten(one)} cannot be used: it is neither https nor a loopback address"
                 )
-        self.identity = identity or f"cdse {self._url}"
+        self.identity = identity or f"cdse {url}"
         self._collections = tuple(collections)
-        self._reach = Reach(api=self._url, trusted_hosts=self._trusted)
-        self._api = api or session.Api(
+        self._reach = Reach(api=url, trusted_hosts=self._trusted)
+        api = api or session.Api(
             retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
         )
+        super().__init__(url, api)
         host, login = (urlsplit(one).hostname or "" for one in (self._url, login_url))
         self._find = credentials or (
             lambda: _credentials.find(
@@ -154,47 +154,6 @@ class CdseArchive:
             now=now,
         )
         self._narrow = True
-        self._stopped = Event()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._url!r})"
-
-    @property
-    def calls(self) -> Mapping[str, int]:
-        """See `Archive`."""
-        return self._api.calls
-
-    @property
-    def retrying(self) -> str:
-        """See `Archive`."""
-        return self._api.retrying
-
-    @property
-    def server_time(self) -> datetime | None:
-        """The server's present time; None before its first answer."""
-        return self._api.server_time
-
-    def stop(self) -> None:
-        """Make running calls in other threads end instead of waiting for a retry."""
-        self._stopped.set()
-        self._api.stop()
-
-    def interrupt(self) -> None:
-        """Make calls that run in other threads end early; later calls work."""
-        self._api.interrupt()
-
-    def close(self) -> None:
-        """Close the connections; running calls end."""
-        self._stopped.set()
-        self._api.close()
 
     # -- the catalogue -----------------------------------------------------------------------------------------------
 
@@ -223,7 +182,7 @@ class CdseArchive:
             raise IncompleteSearch(walk.problem)
 
     def _check_stopped(self) -> None:
-        if self._stopped.is_set():
+        if self.stopped:
             raise ArchiveError("the search was stopped")
 
     def _scenes(

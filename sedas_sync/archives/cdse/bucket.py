@@ -15,7 +15,7 @@ from sedas_sync.archives.s3_config import SCHEME, Place
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model import product_listing
 from sedas_sync.model.file_kind import ending_of
-from sedas_sync.model.files import scene_of_file, selects
+from sedas_sync.model.files import selects
 from sedas_sync.model.path_template import safe_name
 from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import named
@@ -115,6 +115,7 @@ class ProductFiles(ArchiveWrapper):
             assets=files,
             unselected=tuple(name for name in sorted(found) if name not in chosen),
             size=sum(file.size or 0 for file in files),
+            nominal=False,
         )
 
     def _stated(self, found: dict[str, RemoteFile]) -> dict[str, str]:
@@ -138,10 +139,10 @@ class ProductFiles(ArchiveWrapper):
             # A lock file has only the names.
             alone = split(scene.download_url)[1].rpartition("/")[2] == file.name
             file = replace(file, url=scene.download_url if alone else f"{scene.download_url}/{file.name}")
-        one = scene_of_file(scene, file)
+        one = file or scene.files[0]
         return Download(
-            url=self._buckets.link(one.download_url or "", self._place, refused=refused),
-            size=None if one.nominal and file is None else one.size,
+            url=self._buckets.link(one.url or "", self._place, refused=refused),
+            size=None if scene.nominal and file is None else one.size,
             digest=one.digest,
             reach=self._reach,
             connections=self.connections,

@@ -46,7 +46,7 @@ class EodagArchive:
     def __init__(self, provider: Provider, config: EodagConfig) -> None:
         self.identity = f"eodag {provider.name}"
         self._provider = provider
-        self._assets = config.assets
+        self._config = config
         self._links = Links(provider, config)
         self._orders = EodagOrders(provider, self.identity, self._product) if provider.takes_orders else None
         self._longest = 0
@@ -180,7 +180,13 @@ class EodagArchive:
             return None
         self._provider.with_plugins(product)
         name = product_id(str(product.properties["id"]))
-        return scene_of(product, self._provider.endpoint, self._assets, lambda sentence: report(name, sentence))
+        return scene_of(
+            product,
+            self._provider.endpoint,
+            self._config.assets,
+            lambda sentence: report(name, sentence),
+            pays=self._config.requester_pays,
+        )
 
 
 def open_archive(opening: Opening) -> EodagArchive:

@@ -21,19 +21,19 @@ _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
 class Buckets:
-    """The buckets of one provider.
+    """The buckets of one provider."""
 
-    Args:
-        pays: Whether the account pays for downloads from a bucket that bills its readers.
-    """
-
-    def __init__(self, *, pays: bool) -> None:
-        self._pays = pays
+    def __init__(self) -> None:
         self._regions: dict[str, str | None] = {}
         """The regions of buckets of AWS; None if the region is the session's."""
 
-    def locate(self, file: RemoteFile, plugin: Any) -> Download:
+    def locate(self, file: RemoteFile, plugin: Any, *, pays: bool) -> Download:
         """Return the way to an object.
+
+        Args:
+            file: The object.
+            plugin: eodag's plug-in for the login.
+            pays: Whether the account pays for downloads from a bucket that bills its readers.
 
         Raises:
             ArchiveError: eodag has no login for buckets.
@@ -43,11 +43,11 @@ class Buckets:
         if not isinstance(plugin, AwsAuth) or not bucket or not key:
             raise ArchiveError(f"{address}: eodag has no login for this bucket")
         client = self._client(plugin, bucket)
-        request = {"Bucket": bucket, "Key": key, **({"RequestPayer": "requester"} if self._pays else {})}
+        request = {"Bucket": bucket, "Key": key, **({"RequestPayer": "requester"} if pays else {})}
         if not getattr(plugin.config, "support_presign_url", True):
             size = file.size or _size(client, request)
             return Download(url=address, open=_opener(client, request), size=size, digest=file.digest)
-        headers = {"x-amz-request-payer": "requester"} if self._pays else {}
+        headers = {"x-amz-request-payer": "requester"} if pays else {}
         url = str(client.generate_presigned_url("get_object", Params=request, ExpiresIn=_VALID))
         return Download(url=url, headers=headers, size=file.size, digest=file.digest)
 

@@ -38,7 +38,7 @@ class Links:
         self._provider = provider
         self._config = config
         self._site = _site(urlsplit(provider.endpoint).hostname or "")
-        self._buckets = Buckets(pays=config.requester_pays)
+        self._buckets = Buckets()
         self._reach = Reach(api=provider.endpoint, trusted_hosts=config.trusted_hosts)
 
     def locate(self, scene: Scene, file: RemoteFile, refused: Download | None) -> Download:
@@ -51,7 +51,9 @@ class Links:
         address = file.url
         if not scene.online or not address:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
-        located = self._provider.ask(lambda: self._download(file, address, renew=refused is not None), "the login")
+        located = self._provider.ask(
+            lambda: self._download(scene, file, address, renew=refused is not None), "the login"
+        )
         same = refused is not None and signer(located.url) == signer(refused.url)
         if refused is not None and same and dict(located.headers) == dict(refused.headers):
             raise ArchiveError(f"{scene.id}: {self._advice(address)}")
@@ -62,12 +64,12 @@ class Links:
             reach=self._reach,
         )
 
-    def _download(self, file: RemoteFile, address: str, *, renew: bool) -> Download:
+    def _download(self, scene: Scene, file: RemoteFile, address: str, *, renew: bool) -> Download:
         product = self._provider.product({"eodag:download_link": address, "order:status": "succeeded"})
         if product.downloader_auth is not None and renew:
             _forget_login(product.downloader_auth)
         if address.startswith("s3://"):
-            return self._buckets.locate(file, product.downloader_auth)
+            return self._buckets.locate(file, product.downloader_auth, pays=scene.requester_pays)
         url, headers = self._with_login(product, address)
         return Download(url=url, headers=headers, size=file.size, digest=file.digest)
 

@@ -24,7 +24,7 @@ _HTTP = ("https://", "http://")
 _S3 = "s3://"
 
 
-def scene_of(product: EOProduct, base: str, patterns: tuple[str, ...], report: Report) -> Scene:
+def scene_of(product: EOProduct, base: str, patterns: tuple[str, ...], report: Report, *, pays: bool = False) -> Scene:
     """Return a product as a scene.
 
     Args:
@@ -32,6 +32,7 @@ def scene_of(product: EOProduct, base: str, patterns: tuple[str, ...], report: R
         base: The address that relative links start from.
         patterns: Names or patterns of the assets that are wanted; none for all that are data.
         report: Called for each field that cannot be read and each asset that cannot be downloaded.
+        pays: Whether the account pays for downloads from a bucket that bills its readers.
     """
     assets = {} if _is_one_file(product) else {key: dict(asset) for key, asset in product.assets.items()}
     properties = {name: value for name, value in product.properties.items() if name != "order:status"}
@@ -40,6 +41,8 @@ def scene_of(product: EOProduct, base: str, patterns: tuple[str, ...], report: R
     scene = replace(
         scene,
         footprint=product.geometry.wkt,
+        requester_pays=pays
+        and bool(getattr(getattr(product.downloader_auth, "config", None), "requester_pays", False)),
         thumbnail_url=_link(properties.get("eodag:thumbnail")) or scene.thumbnail_url,
         quicklook_url=_link(properties.get("eodag:quicklook")) or scene.quicklook_url,
     )

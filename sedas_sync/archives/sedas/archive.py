@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
+from functools import cache
 from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from sedas_sync.archives.sedas.lookup import ProductLookup
 from sedas_sync.archives.sedas.orders import SedasOrders
 from sedas_sync.archives.sedas.rows import row_text, scenes_of, to_scene, to_time
 from sedas_sync.archives.sedas.search import SedasSearch
+from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.model.arguments import Seconds, checked, one_or_more
@@ -31,7 +32,7 @@ from sedas_sync.net.policy import may_see_token
 _NOT_FOUND = 404
 
 
-class SedasArchive:
+class SedasArchive(WebArchive):
     """An archive with the API of SeDAS. Safe in many threads. Use it as a context manager to close it.
 
     Args:
@@ -63,6 +64,11 @@ class SedasArchive:
                 print(scene.id, scene.start, scene.cloud_cover, scene.online)
     """
 
+    identity: str
+    """Names the archive in an index."""
+    orders: Orders
+    """Places and polls orders, for a run; `order` and `order_status` do the same for a script."""
+
     @checked
     def __init__(
         self,
@@ -80,18 +86,19 @@ class SedasArchive:
         api: session.Api | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url = checked_url(url)
+        url = checked_url(url)
         if trusted_hosts is None:
-            trusted_hosts = TRUSTED_HOSTS if may_see_token(self._url, LIVE_URL, TRUSTED_HOSTS) else ()
-        reach = Reach(api=self._url, trusted_hosts=one_or_more(trusted_hosts))
-        self._api = api or session.Api(
+            trusted_hosts = TRUSTED_HOSTS if may_see_token(url, LIVE_URL, TRUSTED_HOSTS) else ()
+        reach = Reach(api=url, trusted_hosts=one_or_more(trusted_hosts))
+        api = api or session.Api(
             retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=reach
         )
-        self._identity = identity or f"sedas {self._url}"
+        super().__init__(url, api)
+        self.identity = identity or f"sedas {self._url}"
         self._client = SedasClient(self._url, username, password, self._api, now, clock)
-        self._search = SedasSearch(self._client, self._satellite_names)
+        self._search = SedasSearch(self._client, cache(self._satellite_names))
         self._lookup = ProductLookup(self._client)
-        self._orders = SedasOrders(self._client, self._identity)
+        self.orders = self._orders = SedasOrders(self._client, self.identity)
         self._links = SedasLinks(
             self._client,
             self._lookup,
@@ -100,7 +107,6 @@ class SedasArchive:
             token_hosts=Credentials(username, password, hosts=credential_hosts).allowed_hosts(reach.trusted_hosts),
             variable=None if credential_hosts is None else credentials.VARIABLES.host,
         )
-        self._names: tuple[str, ...] | None = None
 
     @classmethod
     @checked
@@ -121,27 +127,6 @@ class SedasArchive:
         found = credentials.find(urlsplit(checked_url(url)).hostname or "", prompt=prompt)
         return cls(url, username=found.username, password=found.password, credential_hosts=found.hosts, **options)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._url!r})"
-
-    @property
-    def identity(self) -> str:
-        """Names the archive in an index."""
-        return self._identity
-
-    @property
-    def orders(self) -> Orders:
-        """Places and polls orders, for a run; `order` and `order_status` do the same for a script."""
-        return self._orders
-
     def log_in(self) -> None:
         """Check the credentials now; every other method logs in when it has to.
 
@@ -150,38 +135,6 @@ class SedasArchive:
             ArchiveError: The archive did not answer.
         """
         self._client.tokens.current()
-
-    @property
-    def calls(self) -> Mapping[str, int]:
-        """See `Archive`."""
-        return self._api.calls
-
-    @property
-    def retrying(self) -> str:
-        """See `Archive`."""
-        return self._api.retrying
-
-    @property
-    def server_time(self) -> datetime | None:
-        """The current time of the server; None before its first answer."""
-        return self._api.server_time
-
-    def stop(self) -> None:
-        """Make calls in other threads end early instead of waiting for their next try; later calls fail."""
-        self._api.stop()
-
-    def interrupt(self) -> None:
-        """Make calls that run in other threads end early; later calls work."""
-        self._api.interrupt()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` or `close` was called."""
-        return self._api.stopped
-
-    def close(self) -> None:
-        """Close the connections. Calls in other threads end."""
-        self._api.close()
 
     # -- catalogue ---------------------------------------------------------------------------------------------------
 
@@ -310,29 +263,17 @@ class SedasArchive:
 
     def satellites(self) -> list[SatelliteSource]:
         """List the satellites that the account may search."""
-        return self._list_sources("sensors/satellites", "the list of satellites")
+        return _sources(self._client, "sensors/satellites", "the list of satellites")
 
     def source_groups(self) -> list[SatelliteSource]:
         """List the source groups that the account may search."""
-        return self._list_sources("sensors/sourceGroups", "the list of source groups")
-
-    def _list_sources(self, path: str, what: str) -> list[SatelliteSource]:
-        sources: list[SatelliteSource] = []
-        for element in self._client.get_list(path, what):
-            fields = element if isinstance(element, dict) else {"name": element}
-            name = fields.get("name")
-            if isinstance(name, str) and name:
-                rest = {key: fields[key] for key in fields if key != "name"}
-                sources.append(SatelliteSource(name, rest or NOTHING))
-        return sources
+        return _sources(self._client, "sensors/sourceGroups", "the list of source groups")
 
     def _satellite_names(self) -> tuple[str, ...]:
-        if self._names is None:
-            try:
-                self._names = tuple(satellite.name for satellite in self.satellites())
-            except ArchiveError:
-                self._names = ()
-        return self._names
+        try:
+            return tuple(satellite.name for satellite in self.satellites())
+        except ArchiveError:
+            return ()
 
     # -- orders and downloads ----------------------------------------------------------------------------------------
 
@@ -390,6 +331,17 @@ class SedasArchive:
         """
         del file  # every scene is one file
         return self._links.locate(scene, refused)
+
+
+def _sources(client: SedasClient, path: str, what: str) -> list[SatelliteSource]:
+    sources: list[SatelliteSource] = []
+    for element in client.get_list(path, what):
+        fields = element if isinstance(element, dict) else {"name": element}
+        name = fields.get("name")
+        if isinstance(name, str) and name:
+            rest = {key: fields[key] for key in fields if key != "name"}
+            sources.append(SatelliteSource(name, rest or NOTHING))
+    return sources
 
 
 def _query(

@@ -3,8 +3,7 @@
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
@@ -26,9 +25,9 @@ from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SI
 from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_parquet
 from sedas_sync.archives.stac.storage import storage_of
 from sedas_sync.archives.stac.whole_search import Page, Span
+from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
-from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.hosts import matches_any
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import count
@@ -45,7 +44,7 @@ LATER = timedelta(days=1)
 _CLOUD = "eo:cloud_cover"
 
 
-class StacArchive:
+class StacArchive(WebArchive):
     """The items of some collections of a STAC API.
 
     Args:
@@ -89,46 +88,12 @@ class StacArchive:
         self._s3 = s3
         servers = s3_hosts(s3) if s3 is not None else ()
         self._reach = Reach(api=url, trusted_hosts=(*trusted_hosts, *servers))
-        self._http = api or session.Api(reach=self._reach)
-        self._buckets = None if s3 is None else Buckets(s3, self._http, clock)
-        self._stac = StacApi(url, self._http, self._access)
+        super().__init__(url, api or session.Api(reach=self._reach))
+        self._buckets = None if s3 is None else Buckets(s3, self._api, clock)
+        self._stac = StacApi(url, self._api, self._access)
         self._lock = threading.Lock()
         self._is_known = False
         self._files: StaticCatalogue | None = None
-        self._url = url
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    @property
-    def calls(self) -> Mapping[str, int]:
-        """See `Archive`."""
-        return self._http.calls
-
-    @property
-    def retrying(self) -> str:
-        """See `Archive`."""
-        return self._http.retrying
-
-    @property
-    def server_time(self) -> datetime | None:
-        """The server's present time; None before its first answer."""
-        return self._http.server_time
-
-    def stop(self) -> None:
-        """Make running calls in other threads end early."""
-        self._http.stop()
-
-    def interrupt(self) -> None:
-        """Make calls that run in other threads end early; later calls work."""
-        self._http.interrupt()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     # -- the archive interface -----------------------------------------------------------------------------------
 
@@ -188,20 +153,20 @@ class StacArchive:
         Raises:
             ArchiveError: The file is not online, or every link is refused.
         """
-        scene = scene_of_file(scene, file)
-        url = scene.download_url
-        if url is None:
+        wanted = file or scene.files[0]
+        url = wanted.url
+        if not scene.online or url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         if url.startswith(SCHEME):
-            return self._in_bucket(scene, url, refused)
+            return self._in_bucket(scene, wanted, url, refused)
         if refused is not None:
             url = self._current_link(scene, url)
         link, headers = self._access.link(url, refused)
         located = Download(
             url=link,
             headers=headers,
-            size=scene.size,
-            digest=scene.digest,
+            size=wanted.size,
+            digest=wanted.digest,
             trusted_hosts=self._access.trusted_hosts,
             reach=self._reach,
             connections=self.connections,
@@ -212,14 +177,14 @@ class StacArchive:
             )
         return located
 
-    def _in_bucket(self, scene: Scene, url: str, refused: Download | None) -> Download:
+    def _in_bucket(self, scene: Scene, file: RemoteFile, url: str, refused: Download | None) -> Download:
         if self._buckets is None:
             raise ArchiveError(f"{url} is in a bucket, and the manifest's table of the archive has no `s3`")
         place = storage_of(scene.extra).place
         return Download(
             url=self._buckets.link(url, place, pays=scene.requester_pays, refused=refused),
-            size=scene.size,
-            digest=scene.digest,
+            size=file.size,
+            digest=file.digest,
             reach=self._reach,
             connections=self.connections,
             requests_per_minute=self._requests_per_minute,
@@ -233,7 +198,7 @@ class StacArchive:
         with self._lock:
             if not self._is_known:
                 if is_parquet(self._url) or not self._stac.has_search(is_catalogue):
-                    self._files = StaticCatalogue(self._url, self._http, self._access, cache_of(self._url))
+                    self._files = StaticCatalogue(self._url, self._api, self._access, cache_of(self._url))
                 self._is_known = True
             return self._files
 

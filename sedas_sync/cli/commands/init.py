@@ -1,5 +1,6 @@
 """`sedas-sync init`."""
 
+import re
 from pathlib import Path
 
 import click
@@ -37,21 +38,18 @@ def run(
     if target.exists():
         raise exists
     wish = Wish(archive=archive, start=start, end=end, sensor=sensor, product_type=product_type)
-    if source is not None:
-        first = from_file(source, target, wish)
-    elif box is not None:
-        first = from_box(box, target, wish)
-    elif folder is not None:
-        first = from_folder(folder, target, wish)
-    else:
-        first = Start(manifest_text(wish), (OWN_AREA,))
-        check_manifest(first.text, target)
+    try:
+        first = _start(source, box, folder, target, wish)
+    except ManifestError as error:
+        raise ManifestError(tuple(dict.fromkeys(_of_option(one, manifest) for one in error.problems))) from None
     text, aois, warnings = first.text, first.aois, first.warnings
     try:
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise exists from None
+    except FileNotFoundError:
+        raise ManifestError(f"{target}: the folder {target.parent} does not exist") from None
     except OSError as error:
         raise ManifestError(f"{target}: cannot be written: {error.strerror}") from None
     print_warnings(warnings, common)
@@ -61,3 +59,23 @@ def run(
         over = "" if source is None and box is None and folder is None else f" over {', '.join(aois)}"
         following = "plan" if folder is None else "adopt --dry-run"
         click.echo(f"Wrote {target}{over}. Next: `sedas-sync {following}{as_argument(manifest)}`.")
+
+
+def _of_option(problem: str, manifest: str) -> str:
+    """Name the option in a mistake of the manifest, which is not written."""
+    keys = rf"{re.escape(str(Path(manifest)))}: (?:dataset\.\w+\.(start|end|product_type)|aoi\.area\.(bbox)): "
+    found = re.match(keys, problem)
+    return problem if found is None else f"--{(found[1] or found[2]).replace('_', '-')}: {problem[found.end() :]}"
+
+
+def _start(source: str | None, box: str | None, folder: str | None, target: Path, wish: Wish) -> Start:
+    """Make the manifest from the option that gives the area; from none of them, for an example area."""
+    if source is not None:
+        return from_file(source, target, wish)
+    if box is not None:
+        return from_box(box, target, wish)
+    if folder is not None:
+        return from_folder(folder, target, wish)
+    first = Start(manifest_text(wish), (OWN_AREA,))
+    check_manifest(first.text, target)
+    return first

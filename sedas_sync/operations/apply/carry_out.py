@@ -23,7 +23,8 @@ from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_
 from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
 from sedas_sync.planning.lock import hashes_of_rules
 from sedas_sync.state.history import CompleteSearch, DateRule, begin_run, date_rules, end_run, put_date_rules
-from sedas_sync.state.index import NO_FACTS, WritableIndex
+from sedas_sync.state.index import WritableIndex
+from sedas_sync.state.rows import NO_FACTS
 
 
 def _nobody(_count: int, _held: int) -> None:

@@ -3,21 +3,16 @@
 Runs in the thread of the run, except `commit`. Deletes only files that are known to be the mirror's.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import SedasSyncError, TransferError, sentence
+from sedas_sync.errors import SedasSyncError, sentence
 from sedas_sync.files import safe_tree, tree_listing
-from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
-from sedas_sync.model.events import Adopted, Pruned
 from sedas_sync.model.file_kind import with_ending
 from sedas_sync.model.files import local_scene
-from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import Action, ActionKind
@@ -35,19 +30,10 @@ from sedas_sync.operations.apply.effects import (
     Task,
 )
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
-from sedas_sync.state.inspect import file_state, state_of, states_of
-from sedas_sync.state.staging import (
-    StagedScene,
-    downloaded,
-    folder_place,
-    forget,
-    left_over,
-    partial_path,
-    recover,
-)
-from sedas_sync.state.unpacking import ZipUnpacking, finish
+from sedas_sync.state.inspect import file_state
+from sedas_sync.state.staging import StagedScene, downloaded, partial_path
+from sedas_sync.state.unpacking import ZipUnpacking
 from sedas_sync.transfer.job import FetchJob, Policy
 from sedas_sync.transfer.partial import partial_of
 
@@ -75,7 +61,6 @@ class MirrorFiles:
         self._archives = archives
         self._reports = reports
         self._staged: dict[SceneId, StagedScene] = {}
-        self._unpacking: dict[SceneId, ZipUnpacking] = {}
         self._unsaved: list[LocalScene] = []
         """Scenes in place that are not in the index yet."""
         self._to_clean: list[StagedScene | ZipUnpacking] = []
@@ -174,8 +159,8 @@ class MirrorFiles:
             self._remove_replaced(old, local.path)
         if task.order is not None or (want is not None and len(want.sources) > 1):
             self._index.drop_order(local.id)
-        staging = self._staged if local.packed is None else self._unpacking
-        if local.is_folder and (staged := staging.pop(local.id, None)) is not None:
+        staged = effect.unpacking or (self._staged.pop(local.id, None) if local.is_folder else None)
+        if staged is not None:
             self._to_clean.append(staged)
 
     def save(self) -> None:
@@ -192,50 +177,7 @@ class MirrorFiles:
                 self._reports.warn(f"a zip that was unpacked cannot be removed: {sentence(error)}")
         self._to_clean.clear()
 
-    # -- zips --------------------------------------------------------------------------------------------------------
-
-    def unpacking(self, record: RecordScene) -> ZipUnpacking:
-        """Prepare to unpack the zip of a scene, after making the path of its folder free.
-
-        Raises:
-            OSError, TransferError: the zip cannot be unpacked, or something is at the path and cannot be moved.
-        """
-        action, zipped = record.task.action, record.local
-        before = self._index.local_scene(zipped.id)
-        if action.local is not None and action.local.packed is not None:
-            before = action.local
-        made = ZipUnpacking(self._root, zipped, action.path, before=before)
-        if self._index.has_path(made.path) and (before is None or before.path != made.path):
-            raise TransferError(f"{made.path}: another scene is at the path of this scene's folder")
-        if made.in_the_way:
-            self.make_way(made.path)
-        self._unpacking[zipped.id] = made
-        return made
-
     # -- moves -------------------------------------------------------------------------------------------------------
-
-    def recover(self) -> None:
-        """Finish what a killed run left half done."""
-        for place in sorted(left_over(self._root)):
-            try:
-                for warning in recover(self._root, place, self._index.local_scene):
-                    self._reports.warn(warning)
-                finish(self._root, place, self._index.local_scene)
-            except (SedasSyncError, OSError) as error:
-                self._reports.warn(f"{place}: cannot be finished, and is kept: {sentence(error)}")
-
-    def discard_partial(self, complete: Iterable[Action]) -> None:
-        """Remove partial downloads of scenes that are complete and in the index."""
-        place = f"{STATE}/partial"
-        try:
-            found = {f"{place}/{name}" for name in safe_tree.names(self._root, place)}
-        except (OSError, TransferError):
-            return
-        for action in complete if found else ():
-            if action.wanted is None:
-                continue
-            for path in {partial_path(action.wanted.scene), folder_place(action.id)} & found:
-                forget(self._root, path)
 
     def forget_past(self, kept: Iterable[Action]) -> None:
         """Remove the last errors and the orders of scenes that are on disk and wanted."""
@@ -264,11 +206,10 @@ class MirrorFiles:
         before = self._index.local_scene(action.id)
         if before is not None and before.path not in (local.path, action.path):
             self._remove_replaced(before, action.path)
-        self._index.put_files(
-            [replace(local, path=action.path, facts=metadata_of(action.wanted.scene))], self._reports.now()
-        )
+        moved = replace(local, path=action.path, facts=metadata_of(action.wanted.scene))
+        self._index.put_files([moved], self._reports.now())
         self._index.drop_order(action.id)
-        self._reports.emit(Adopted(time=self._reports.now(), id=action.id, path=action.path, size=local.size))
+        self._reports.adopted(moved)
         return ()
 
     def move_aside(self, action: Action) -> tuple[GiveUp | MoveFailed | MovedAside, ...]:
@@ -329,60 +270,10 @@ class MirrorFiles:
             else:
                 self.make_way(file.path)
 
-    # -- removals ----------------------------------------------------------------------------------------------------
-
-    def is_complete(self, scene_id: SceneId) -> bool:
-        """Return whether a scene is in the mirror, complete and unchanged."""
-        local = self._index.local_scene(scene_id)
-        try:
-            return local is not None and states_of(self._root, local) == {FileState.INTACT}
-        except (SedasSyncError, OSError):
-            return False
-
     def give_up(self, scene_id: SceneId, reason: str) -> None:
         """Report a scene as failed, and record its last error."""
         self._index.put_error(scene_id, reason, self._reports.now())
         self._reports.fail(scene_id, reason)
-
-    def prune(self, action: Action, stopped: Callable[[], bool]) -> None:
-        """Remove the files of a scene that are unchanged since their download."""
-        local = self._index.local_scene(action.id)
-        if local is None or local.path != action.path:
-            return
-        try:
-            state = state_of(self._root, local, stopped)
-            if state is FileState.DAMAGED:
-                self._reports.warn(
-                    f"{local.path}: was changed after its download; it is kept and no longer tracked", local.id
-                )
-            elif state is FileState.INTACT:
-                for file in local.files:
-                    with suppress(FileNotFoundError):
-                        safe_tree.remove(self._root, file.path)
-        except InterruptedError:
-            return
-        except (SedasSyncError, OSError) as error:
-            self.give_up(action.id, sentence(error))
-            return
-        self._index.drop_file(local.id)
-        self._index.drop_order(local.id)
-        if state is not FileState.DAMAGED:
-            add_changes(self._index, [Change(time=self._reports.now(), kind=ChangeKind.PRUNED, id=local.id)])
-            self._reports.emit(Pruned(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
-
-    def remove_partial(
-        self, paths: tuple[str, ...], orders: Iterable[SceneId], *, wanted: AbstractSet[SceneId]
-    ) -> None:
-        """Remove partial downloads and orders of other scenes, and the last errors of other scenes than these."""
-        for scene_id in orders:
-            self._index.drop_order(scene_id)
-        for path in paths:
-            try:
-                forget(self._root, path)
-            except (SedasSyncError, OSError) as error:
-                self._reports.warn(f"{path}: cannot be removed: {sentence(error)}")
-        if paths:
-            self._index.drop_errors(but=wanted)
 
 
 def _metadata(task: Task) -> str:

@@ -16,6 +16,7 @@ from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import Action
 from sedas_sync.model.scene import ArchiveKey, Download, RemoteFile, Scene, SceneId, Source
+from sedas_sync.state.unpacking import ZipUnpacking
 from sedas_sync.transfer.job import FetchResult
 
 
@@ -287,6 +288,8 @@ class RecordScene(Struct, frozen=True):
     """Bytes received for them."""
     warnings: tuple[str, ...] = ()
     worker: str | None = None
+    unpacking: ZipUnpacking | None = None
+    """What removes the zip of a scene that was unpacked, once the index has its folder."""
 
 
 class RecordFetch(Struct, frozen=True):

@@ -107,6 +107,11 @@ class OrderQueue:
         return (*self.pending, *self._placing)
 
     @property
+    def unplaced(self) -> int:
+        """How many scenes have no order yet, or one that is being placed."""
+        return len(self._to_place) + len(self._placing)
+
+    @property
     def oldest(self) -> datetime | None:
         """When the oldest pending order was placed."""
         return min((task.order.placed for task in self._waiting.values() if task.order), default=None)
@@ -336,6 +341,11 @@ class OrderQueues:
     def unfinished(self) -> tuple[Task, ...]:
         """The same, with those whose orders are being placed."""
         return tuple(task for queue in self._queues.values() for task in queue.unfinished)
+
+    @property
+    def unplaced(self) -> int:
+        """How many scenes have no order yet, or one that is being placed."""
+        return sum(queue.unplaced for queue in self._queues.values())
 
     @property
     def oldest(self) -> datetime | None:

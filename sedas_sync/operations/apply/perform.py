@@ -4,30 +4,29 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from time import monotonic
 from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta, convert
-from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, list_files, locate_file, orders_of
-from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.archives.protocol import Archive
+from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.arguments import Jobs
-from sedas_sync.model.events import Adopted, Fetched, Ordered, Retried, Summary
+from sedas_sync.model.events import Ordered, Retried, Summary
 from sedas_sync.model.history import Change, ChangeKind
-from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
-from sedas_sync.model.scene import Download, Scene, SceneId
+from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
+from sedas_sync.operations.apply.archive_calls import LOGIN_REFUSED, ArchiveCalls
 from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.operations.apply.unpacks import AT_ONCE, is_unpacked
+from sedas_sync.operations.apply.unpacker import Unpacker
+from sedas_sync.operations.apply.unpacks import AT_ONCE
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm
 from sedas_sync.state.history import add_changes
@@ -36,13 +35,6 @@ from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
 
 _API_THREADS = PLACED_AT_ONCE + 3 + AT_ONCE
-_NO_LOGIN, _NO_RIGHT, _GONE = 401, 403, 404
-_LOGIN_REFUSED = {
-    _NO_LOGIN: "the server of the file does not accept this account's login",
-    _NO_RIGHT: "this account has no right to download it",
-}
-"""What HTTP statuses of a server mean that refuses a login."""
-
 Result = Future[Any] | FetchRetry | None
 """What another thread reports: the end of its work, or a download that is tried again. None only wakes the run."""
 
@@ -99,12 +91,9 @@ class Performer:
         reports: Reports,
     ) -> None:
         root = self._root = context.state.root
-        self._archives = archives
         self._index = index
         self._reports = reports
         self._bytes_planned = plan.bytes or 0
-        self.unpack = context.manifest.mirror.unpack
-        """Whether zips of products are unpacked."""
         self.inbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
         """Takes what other threads report."""
         self.stop = threading.Event()
@@ -126,7 +115,9 @@ class Performer:
             on_retry=self.inbox.put,
         )
         self.disk = MirrorFiles(str(root), index, archives=archives, reports=reports)
-        self._slots = {key: slot for slot, key in enumerate(archives)}
+        self._calls = ArchiveCalls(archives, index)
+        unpack = context.manifest.mirror.unpack
+        self._unpacker = Unpacker(str(root), index, self.disk, unpack=unpack, stopped=self.stop.is_set)
         self._threads = Pool(_API_THREADS)
         self.pending: dict[Future[Any], do.Effect | None] = {}
         """Effects that other threads perform; None for the check for workers."""
@@ -144,13 +135,13 @@ class Performer:
             case do.Fetch(task):
                 return self._fetch(effect, task)
             case do.PlaceOrder(task):
-                self._call(effect, self._place, task)
+                self._call(effect, self._calls.place, task)
             case do.PollOrders():
-                self._call(effect, self._poll, effect)
+                self._call(effect, self._calls.poll, effect)
             case do.RenewLink():
-                self._call(effect, self._renew, effect)
+                self._call(effect, self._calls.renew, effect)
             case do.LookUp(task):
-                self._call(effect, self._look_up, task)
+                self._call(effect, self._calls.look_up, task)
             case do.Commit(task):
                 self._call(effect, self.disk.commit, task)
             case do.SaveOrder(order):
@@ -160,9 +151,9 @@ class Performer:
             case do.KeepFile():
                 return (self.disk.keep_file(effect),)
             case do.RecordFetch():
-                return (self._placed(self.disk.record_of(effect)),)
-            case do.Unpack(record):
-                return self._begin_unpacking(effect, record)
+                return (self._unpacker.placed(self.disk.record_of(effect)),)
+            case do.Unpack():
+                return self._unpack(effect)
             case do.RecordScene():
                 self._record(effect)
             case do.Move(action):
@@ -234,82 +225,6 @@ class Performer:
             return (do.Answered(effect, result, error),)
         raise AssertionError(effect)
 
-    # -- calls to archives, each in a thread of its own --------------------------------------------------------------
-
-    def _place(self, task: do.Task) -> Order:
-        """Place an order; it is in the order journal when this returns.
-
-        Raises:
-            IndexUnwritableError: there is no room to write the order, so it was not placed.
-            ArchiveError: the archive refused it.
-        """
-        orders = orders_of(self._archives[task.archive])
-        if orders is None:
-            raise RuntimeError(f"the archive {task.archive} takes no orders")
-        slot = self._slots[task.archive]
-        # Reserved first: an order that cannot be written down would be placed again by the next run.
-        self._index.reserve_order(slot)
-        order = replace(orders.place(task.scene), id=task.action.id, attempts=task.placed + 1)
-        # Written in this thread: the run may be busy with downloads, and may be killed before it handles the answer.
-        self._index.add_order(order)
-        return order
-
-    def _poll(self, request: do.PollOrders) -> tuple[Order, ...]:
-        """Request the state of orders.
-
-        Raises:
-            ArchiveError: the archive does not answer.
-        """
-        orders = orders_of(self._archives[request.archive])
-        return () if orders is None else tuple(orders.poll(request.orders))
-
-    def _renew(self, request: do.RenewLink) -> Download | Order | Scene:
-        """Request another link or token.
-
-        Returns:
-            The link; the order as it is now; or the scene, if it is no longer online.
-
-        Raises:
-            ArchiveError: the archive has no link.
-            AuthenticationError: the server of the file refused the login, and there is no other.
-        """
-        task = request.task
-        archive = self._archives[task.archive]
-        orders = orders_of(archive) if request.from_order else None
-        if orders is not None and task.order is not None:
-            return next(iter(orders.poll([task.order])))
-        if request.look_up:
-            reasons: list[str] = []
-            found = tuple(archive.look_up([task.scene.id], warn=reasons.append))
-            for scene in found:
-                if not scene.online and not scene.planned:
-                    return scene
-            if not found and reasons:
-                # The archive states why it does not know the scene any more.
-                raise ArchiveError("; ".join(reasons))
-        try:
-            return self._locate(task, request.refused)
-        except ArchiveError as error:
-            status = request.cause.status
-            if status not in _LOGIN_REFUSED or error.status == _GONE:
-                raise
-            message = f"{error}: {_LOGIN_REFUSED[status]}"
-            raise AuthenticationError(message, forbidden=status != _NO_LOGIN) from error
-
-    def _look_up(self, task: do.Task) -> Scene | None:
-        """Return a scene as its archive lists it now, with its files if only these are missing.
-
-        Raises:
-            ArchiveError: the archive does not answer.
-        """
-        if task.scene.unlisted:
-            return list_files(self._archives[task.archive], task.scene)
-        return next(iter(self._archives[task.archive].look_up([task.scene.id], warn=lambda _: None)), None)
-
-    def _locate(self, task: do.Task, refused: Download | None = None) -> Download:
-        scene = (task.whole or task).scene
-        return locate_file(self._archives[task.archive], scene, task.file or scene.files[0], refused)
-
     # -- effects -----------------------------------------------------------------------------------------------------
 
     def _call(self, effect: do.Effect | None, function: Callable[..., Any], *arguments: object) -> None:
@@ -319,7 +234,7 @@ class Performer:
 
     def _fetch(self, effect: do.Fetch, task: do.Task) -> tuple[do.MachineEvent, ...]:
         try:
-            download = task.download or self._locate(task)
+            download = task.download or self._calls.locate(task)
             job = self.disk.job(task, download, self.limits.policies[task.archive])
         except (SedasSyncError, OSError) as error:
             last = not (task.whole or task).other_sources
@@ -333,57 +248,20 @@ class Performer:
         future.add_done_callback(self.inbox.put)
         return ()
 
-    def _placed(self, record: do.RecordScene) -> do.RecordScene | do.ZipReady:
-        """Return what follows when a scene that is one file is in place."""
-        if not is_unpacked(record, unpack=self.unpack):
-            return record
-        held = record.task.action.local
-        if held is None or held.packed is None:
-            # Until it is unpacked the scene is its zip. The row of an older folder stays: it proves what is replaced.
-            self.disk.record(record)
-        return do.ZipReady(record)
-
-    def _begin_unpacking(self, effect: do.Unpack, record: do.RecordScene) -> tuple[do.MachineEvent, ...]:
+    def _unpack(self, effect: do.Unpack) -> tuple[do.MachineEvent, ...]:
         try:
-            unpacking = self.disk.unpacking(record)
+            self._call(effect, self._unpacker.prepare(effect.record))
         except (SedasSyncError, OSError) as error:
             return (do.Answered(effect, error=error),)
-
-        def run() -> do.RecordScene:
-            local, warnings = unpacking.run(self.stop.is_set)
-            return replace(record, local=local, warnings=(*record.warnings, *warnings))
-
-        self._call(effect, run)
         return ()
 
     def _record(self, effect: do.RecordScene) -> None:
         task, local = effect.task, effect.local
         self.disk.record(effect)
-        if task.action.kind is ActionKind.ADOPT:
-            for warning in effect.warnings:
-                self._reports.warn(warning, local.id)
-            self._reports.emit(Adopted(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
-            return
         if task.action.kind is ActionKind.REPLACE:
             kind = ChangeKind.CHANGED if task.action.replaces else ChangeKind.REPLACED
             add_changes(self._index, [Change(time=self._reports.now(), kind=kind, id=local.id)])
-        self._reports.bytes += effect.bytes
-        for warning in effect.warnings:
-            self._reports.warn(warning, local.id)
-        self._reports.emit(
-            Fetched(
-                time=self._reports.now(),
-                id=local.id,
-                archive=task.archive,
-                path=local.path,
-                size=local.size,
-                sha256=local.sha256,
-                level=local.level.value,
-                received=effect.received,
-                seconds=round(monotonic() - task.began, 3),
-                worker=effect.worker,
-            )
-        )
+        self._reports.recorded(effect)
 
     def _fail(self, task: do.Task, error: str | BaseException) -> do.MachineEvent:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
@@ -391,7 +269,7 @@ class Performer:
             return do.PutBack(task)
         # The link of an order expires with these statuses too.
         last = not (task.whole or task).other_sources and task.order is None
-        if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
+        if isinstance(error, TransferError) and error.status in LOGIN_REFUSED and last:
             self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)
         return do.TaskFailed(task, reason)

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from time import monotonic
 
 from sedas_sync.model.events import (
     Adopted,
@@ -16,6 +17,9 @@ from sedas_sync.model.events import (
     Summary,
     Warned,
 )
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.plan import ActionKind
+from sedas_sync.operations.apply.effects import RecordScene
 
 
 class Reports:
@@ -34,6 +38,8 @@ class Reports:
         """Scenes that are left to a later run."""
         self.unfinished = 0
         """Of these, scenes whose download was not finished."""
+        self.unordered = 0
+        """Of these, scenes whose order was not placed."""
         self.done = 0
         """Scenes that were downloaded or failed."""
         self.bytes = 0
@@ -51,6 +57,34 @@ class Reports:
     def warn(self, message: str, scene_id: str | None = None) -> None:
         """Report a problem that stops nothing."""
         self.emit(Warned(time=self.now(), message=message, id=scene_id))
+
+    def adopted(self, local: LocalScene) -> None:
+        """Report a scene that was taken into the index, moved or unpacked."""
+        self.emit(Adopted(time=self.now(), id=local.id, path=local.path, size=local.size))
+
+    def recorded(self, record: RecordScene) -> None:
+        """Report a scene that was downloaded, or only unpacked."""
+        task, local = record.task, record.local
+        for warning in record.warnings:
+            self.warn(warning, local.id)
+        if task.action.kind is ActionKind.ADOPT:
+            self.adopted(local)
+            return
+        self.bytes += record.bytes
+        self.emit(
+            Fetched(
+                time=self.now(),
+                id=local.id,
+                archive=task.archive,
+                path=local.path,
+                size=local.size,
+                sha256=local.sha256,
+                level=local.level.value,
+                received=record.received,
+                seconds=round(monotonic() - task.began, 3),
+                worker=record.worker,
+            )
+        )
 
     def fail(self, scene_id: str, reason: str) -> None:
         """Report a scene that failed."""
@@ -73,6 +107,7 @@ class Reports:
             ordered=self._counts[Ordered],
             pending=self.pending,
             unfinished=self.unfinished,
+            unordered=self.unordered,
             skipped=self._counts[Skipped],
             pruned=self._counts[Pruned],
             failed=len(self.failures),

@@ -28,9 +28,10 @@ from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.assembly import SceneAssembler
 from sedas_sync.operations.apply.downloads import DownloadQueue
 from sedas_sync.operations.apply.file_moves import FileMoves
+from sedas_sync.operations.apply.leftovers import discard_partial, recover_folders
 from sedas_sync.operations.apply.orders import OrderQueues
 from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
-from sedas_sync.operations.apply.removals import remove_old, remove_unwanted
+from sedas_sync.operations.apply.removals import Removals, remove_old
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.apply.unpacks import UnpackQueue, is_unpacked
 from sedas_sync.operations.context import MirrorContext
@@ -88,8 +89,8 @@ class Run:
         records = map(_record_on_disk, self._actions[ActionKind.ADOPT])
         self._zips = [record for record in records if record and is_unpacked(record, unpack=self._unpack)]
         unpacked = {record.local.id for record in self._zips}
-        self._adopted = [action for action in self._actions[ActionKind.ADOPT] if action.id not in unpacked]
-        self._moves, self._unpacks = FileMoves(self._adopted), UnpackQueue()
+        self._moves = FileMoves(action for action in self._actions[ActionKind.ADOPT] if action.id not in unpacked)
+        self._unpacks = UnpackQueue()
         self._machines = (self._orders, self._assembler, self._downloads, self._moves, self._unpacks)
         self._reports = Reports(kept=len(self._actions[ActionKind.KEEP]), failures=plan.failures, now=context.clock)
         self._performer = Performer(
@@ -143,9 +144,9 @@ class Run:
             self._stop.set()
             self._performer.close()
         self._settle()
-        yield from remove_unwanted(
-            self._plan, self._disk, self._reports, stopped=lambda: self._context.stopped_with is not None
-        )
+        yield from Removals(
+            str(self._root), self._index, self._reports, stopped=lambda: self._context.stopped_with is not None
+        ).remove_unwanted(self._plan)
         self._tidy()
         self._warn_of_index()
         for refusal in self._plan.refusals:
@@ -271,9 +272,10 @@ class Run:
         self._index.put_times(plan.refreshed)
         for action in self._actions[ActionKind.SKIP]:
             self._reports.emit(Skipped(time=self._reports.now(), id=action.id, reason=action.reason))
-        self._disk.recover()
+        recover_folders(root, self._index, self._reports)
         self._handle(*self._moves.start())
-        self._disk.discard_partial((*self._actions[ActionKind.KEEP], *self._adopted))
+        on_disk = (*self._actions[ActionKind.KEEP], *self._actions[ActionKind.ADOPT])
+        discard_partial(root, on_disk, {record.local.id for record in self._zips})
         self._handle(*map(do.ZipReady, self._zips))
         self._disk.forget_past(self._actions[ActionKind.KEEP])
         for kind in (ActionKind.RESUME, ActionKind.REPLACE, ActionKind.FETCH, ActionKind.ORDER, ActionKind.WAIT):
@@ -291,6 +293,7 @@ class Run:
                 self._reports.pending += 1
         if self._performer.abort_reason is None:
             self._reports.unfinished = len(downloads)
+            self._reports.unordered = self._orders.unplaced
 
     def _tidy(self) -> None:
         """Remove what the manifest lets go in time: only what is old by a clock that nothing contradicts."""

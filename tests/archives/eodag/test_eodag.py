@@ -192,7 +192,7 @@ def test_wrong_password_is_an_authentication_error(monkeypatch):
         archive = opened(monkeypatch, server, "cop_dataspace", "S2_MSI_L1C")
         (scene, _) = archive.find(PACIFIC, warn=no_warning)
         monkeypatch.setenv("EODAG__COP_DATASPACE__AUTH__CREDENTIALS__PASSWORD", "wrong")
-        wrong = EodagArchive(Provider("cop_dataspace", "S2_MSI_L1C"), archive._links._config)
+        wrong = EodagArchive(Provider("cop_dataspace", "S2_MSI_L1C"), archive._config)
         with pytest.raises(AuthenticationError, match="cop_dataspace, the login"):
             wrong.locate(scene)
 
@@ -218,6 +218,8 @@ def test_objects_of_a_bucket_have_signed_links_and_are_paid_for_only_if_the_mani
         with pytest.raises(ArchiveError, match="the bucket refused it; if its readers pay, set requester_pays = true"):
             archive.locate(scene, scene.files[0], refused=download)
         paying = opened(monkeypatch, server, "earth_search", "S2_MSI_L1C", assets=["B02"], requester_pays=True)
+        (scene,) = paying.find(FEBRUARY, warn=no_warning)
+        assert scene.requester_pays
         paid = paying.locate(scene, scene.files[0])
         assert dict(paid.headers) == {"x-amz-request-payer": "requester"}
         assert "SignedHeaders=host%3Bx-amz-request-payer" in paid.url
@@ -231,7 +233,7 @@ def test_links_are_signed_for_the_region_of_the_bucket(monkeypatch):
         monkeypatch.delenv("EODAG__EARTH_SEARCH__AUTH__S3_ENDPOINT")
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.port}")
         server.answers["/sentinel-s2-l1c"] = lambda _: (403, b"", {"x-amz-bucket-region": "eu-central-1"})
-        elsewhere = EodagArchive(Provider("earth_search", "S2_MSI_L1C"), archive._links._config)
+        elsewhere = EodagArchive(Provider("earth_search", "S2_MSI_L1C"), archive._config)
         for file in scene.files:
             assert "%2Feu-central-1%2Fs3%2F" in elsewhere.locate(scene, file).url
         assert sum(one.path == "/sentinel-s2-l1c" for one in server.asked) == 1

@@ -1,0 +1,67 @@
+"""Effects on zips that become folders. The decisions are in `unpacks`."""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from sedas_sync.errors import TransferError
+from sedas_sync.operations.apply.disk import MirrorFiles
+from sedas_sync.operations.apply.effects import RecordScene, ZipReady
+from sedas_sync.operations.apply.unpacks import is_unpacked
+from sedas_sync.state.index import Index
+from sedas_sync.state.unpacking import ZipUnpacking
+
+
+class Unpacker:
+    """The zips of one run that become folders.
+
+    Args:
+        root: the mirror's folder.
+        index: open for reading.
+        files: the files of the mirror.
+        unpack: whether the manifest wants folders.
+        stopped: returns whether the run ends.
+    """
+
+    def __init__(
+        self, root: str, index: Index, files: MirrorFiles, *, unpack: bool, stopped: Callable[[], bool]
+    ) -> None:
+        self._root = root
+        self._index = index
+        self._files = files
+        self._unpack = unpack
+        self._stopped = stopped
+
+    def placed(self, record: RecordScene) -> RecordScene | ZipReady:
+        """Return what follows when a scene that is one file is in place."""
+        if not is_unpacked(record, unpack=self._unpack):
+            return record
+        held = record.task.action.local
+        if held is None or held.packed is None:
+            # Until it is unpacked the scene is its zip. The row of an older folder stays: it proves what is replaced.
+            self._files.record(record)
+        return ZipReady(record)
+
+    def prepare(self, record: RecordScene) -> Callable[[], RecordScene]:
+        """Return the call that unpacks the zip of a scene, after making the path of its folder free.
+
+        The call runs in a thread of its own. It raises `InterruptedError` if the run ends.
+
+        Raises:
+            OSError, TransferError: the zip cannot be unpacked, or something is at the path and cannot be moved.
+        """
+        action, zipped = record.task.action, record.local
+        before = self._index.local_scene(zipped.id)
+        if action.local is not None and action.local.packed is not None:
+            before = action.local
+        unpacking = ZipUnpacking(self._root, zipped, action.path, before=before)
+        if self._index.has_path(unpacking.path) and (before is None or before.path != unpacking.path):
+            raise TransferError(f"{unpacking.path}: another scene is at the path of this scene's folder")
+        if unpacking.in_the_way:
+            self._files.make_way(unpacking.path)
+
+        def run() -> RecordScene:
+            local, warnings = unpacking.run(self._stopped)
+            return replace(record, local=local, warnings=(*record.warnings, *warnings), unpacking=unpacking)
+
+        return run

@@ -25,6 +25,7 @@ LAYER = {
 }
 ELSEWHERE = {
     "operations/adopt/adopter.py": ({".open"}, "reads a folder that the user names"),
+    "operations/init_folder.py": ({".open"}, "an entry of a zip that is open"),
     "files/bring.py": ({"open"}, "copies a file of a folder that the user names, and checks the copy"),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
     "operations/vector_file.py": (None, "reads AOI files that the manifest names"),

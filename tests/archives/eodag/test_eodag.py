@@ -1,5 +1,6 @@
 """Providers of eodag as archives, with eodag's own configurations and recorded answers."""
 
+import itertools
 import threading
 from datetime import UTC, datetime
 
@@ -57,6 +58,30 @@ def test_a_search_that_eodag_ends_early_is_asked_again_in_parts(monkeypatch):
         found = [scene.id for scene in archive.find(APRIL, warn=no_warning)]
         assert sorted(found) == sorted(server.zips)
         assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("matched", [3, 2, 0, -1])
+def test_a_count_that_is_wrong_ends_no_search(monkeypatch, matched):
+    with Geodes(days=range(1, 12), most=3) as server:
+        server.matched = matched
+        found = [scene.id for scene in open_geodes(monkeypatch, server).find(APRIL, warn=no_warning)]
+        assert sorted(found) == sorted(server.zips)
+
+
+def test_pages_that_repeat_themselves_end(monkeypatch):
+    with Geodes(days=range(1, 7), most=3) as server:
+        archive = open_geodes(monkeypatch, server)
+        whole = archive._search
+
+        def repeating(*arguments):
+            result = whole(*arguments)
+            pages = [list(result), list(result)[::-1]]
+            result.next_page = lambda **_: itertools.cycle(reversed(pages))
+            return result
+
+        monkeypatch.setattr(archive, "_search", repeating)
+        found = {scene.id for scene in archive.find(APRIL, warn=no_warning)}
+        assert found == set(server.zips)
 
 
 def test_a_count_that_is_never_met_is_an_incomplete_search(monkeypatch):

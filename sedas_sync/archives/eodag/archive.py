@@ -2,8 +2,8 @@
 
 eodag ends some searches early: it takes a page that is shorter than the one it asked for as the last one, and stops if
 a page begins as the one before. Some providers count the products of a page, not those that match. So a search is
-complete if its last page is shorter than another page and the provider's count, if there is one, is met. Otherwise it is
-asked again in parts of its time; see `sedas_sync.archives.stac.whole_search`.
+complete if its last page is shorter than another page and the provider's count, if there is one, is met. Otherwise it
+is asked again in parts of its time; see `sedas_sync.archives.stac.whole_search`.
 """
 
 import re

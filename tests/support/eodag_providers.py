@@ -268,14 +268,15 @@ class CopernicusDataSpace(Server):
 class Wekeo(Server):
     """WEkEO with the shape of answers that eodag's configuration reads; its scenes have to be ordered.
 
-    `polls` says how often the state of an order is asked before the scene is ready; `fails` makes orders fail.
+    `polls` says how often the state of an order is asked before the scene is ready; `fails` makes orders fail. The
+    number of an order, which is in the link for its state, ends with `tail`.
     """
 
     def __init__(self):
         super().__init__()
         days = (4, 5)
         self.zips = {name: product_zip(name) for name in map(self._name, days)}
-        self.polls, self.fails = 1, False
+        self.polls, self.fails, self.tail = 1, False, ""
         self.orders = {}
 
     @staticmethod
@@ -294,7 +295,7 @@ class Wekeo(Server):
         if path == "/search":
             return self._search(json.loads(asked.body))
         if path == "/download":
-            number = f"order-{len(self.orders) + 1}"
+            number = f"order-{len(self.orders) + 1}{self.tail}"
             self.orders[number] = [json.loads(asked.body)["product_id"].removesuffix(".SAFE"), 0]
             return 200, {"download_id": number}, {}
         if path == "/downloads":

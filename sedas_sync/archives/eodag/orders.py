@@ -15,10 +15,14 @@ from msgspec.structs import replace
 from sedas_sync.archives.eodag.products import ONLINE
 from sedas_sync.archives.eodag.provider import Provider
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.order import MOST_DATA, Order, OrderState
 from sedas_sync.model.scene import Scene
 
 _KEPT = ("id", "title", "order:status", "eodag:order_link", "eodag:status_link", "eodag:search_link", "eodag:order_id")
+
+_LINK = "eodag:order_link"
+_LEAST_NEEDED = ("title", "eodag:order_id", "eodag:search_link")
+"""Properties without which eodag still asks for the state of most orders."""
 
 
 class EodagOrders:
@@ -52,7 +56,7 @@ class EodagOrders:
             id=scene.id,
             placed=datetime.now(UTC),
             archive=self._identity,
-            data=json.dumps(known),
+            data=_data(known),
         )
 
     def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
@@ -80,6 +84,22 @@ class EodagOrders:
 
     def _ask_state(self, product: EOProduct) -> None:
         product.downloader._order_status(product=product, auth=_login(product))  # noqa: SLF001
+
+
+def _data(known: dict[str, Any]) -> str:
+    """Return an order's data; if they are too long, without what is needed least, and then the longest.
+
+    The order has been placed, so an error would lose it. Without a link, the catalogue states when it is online.
+    """
+    if len(json.dumps(json.dumps(known, default=str))) > MOST_DATA and _LINK in known:
+        # eodag chooses the login by its host; the rest is the request.
+        known[_LINK] = str(known[_LINK]).partition("?")[0]
+    for name in (*_LEAST_NEEDED, *sorted(known, key=lambda name: len(str(known[name])), reverse=True)):
+        text = json.dumps(known, default=str)
+        if len(json.dumps(text)) <= MOST_DATA:
+            return text
+        known.pop(name, None)
+    return ""
 
 
 def _login(product: EOProduct) -> Any:

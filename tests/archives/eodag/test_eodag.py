@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 pytest.importorskip("eodag", reason="needs the extra eodag")
 
-from eodag_providers import API_KEY, SECRET_KEY, CopernicusDataSpace, EarthSearch, Geodes
+from eodag_providers import API_KEY, SECRET_KEY, CopernicusDataSpace, EarthSearch, Geodes, Wekeo
 from replay_server import ReplayServer
 
 from sedas_sync.archives.eodag.archive import EodagArchive
@@ -18,6 +18,7 @@ from sedas_sync.archives.eodag.links import _names
 from sedas_sync.archives.eodag.provider import Provider
 from sedas_sync.archives.protocol import orders_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError, StoppedError
+from sedas_sync.model.order import MOST_DATA
 from sedas_sync.model.scene import Query
 from sedas_sync.testing import ArchiveContract, Case, any_warning, no_warning
 
@@ -318,3 +319,19 @@ def test_scenes_of_the_usgs_are_objects_that_their_readers_pay_for(monkeypatch):
         paid = archive.locate(scene, scene.files[0])
         assert paid.url.startswith("https://usgs-landsat.s3.amazonaws.com/collection02/level-2/")
         assert dict(paid.headers) == {"x-amz-request-payer": "requester"}
+
+
+@pytest.mark.parametrize(("length", "state"), [(0, "ready"), (4000, "ready"), (9000, "pending")])
+def test_an_order_with_long_links_is_kept(monkeypatch, tmp_path, length, state):
+    with Wekeo() as server:
+        server.tail, server.polls = "q" * length, 0
+        for name, value in server.configuration(tmp_path).items():
+            monkeypatch.setenv(name, value)
+        config = EodagConfig(type="eodag", provider="wekeo_main", product_type="S2_MSI_L1C")
+        archive = EodagArchive(Provider("wekeo_main", "S2_MSI_L1C"), config)
+        scene = next(archive.look_up(server.zips, warn=no_warning))
+        order = orders_of(archive).place(scene)
+        assert (order.id, order.order) == (scene.id, f"order-1{server.tail}")
+        assert len(order.data) <= MOST_DATA
+        # Without the link for the state, the catalogue states when a scene is online.
+        assert [polled.state for polled in orders_of(archive).poll([order])] == [state]

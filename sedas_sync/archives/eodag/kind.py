@@ -16,6 +16,7 @@ _OWN = frozenset(
         *("provider", "collection", "productType", "id", "start", "end", "start_datetime", "end_datetime", "datetime"),
         *("geom", "geometry", "bbox", "box", "intersects", "locations", "page", "limit", "items_per_page", "sort_by"),
         *("count", "validate", "raise_errors", "next_page_token", "next_page_token_key", "number_matched"),
+        *("self", "search_plugin", "prep", "auth"),
     }
 )
 """Arguments of eodag's search that are not filters, or that this program sets."""

@@ -5,9 +5,11 @@ login without an answer, is left behind when the archive is stopped.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
@@ -51,6 +53,9 @@ class Provider:
         self.product_type = product_type
         self.stopped = threading.Event()
         self._lock = threading.Lock()
+        file = os.environ.get("EODAG_CFG_FILE")
+        if file and not Path(file).is_file():
+            raise ManifestError(f"the environment variable EODAG_CFG_FILE names {file}, which is not a file")
         try:
             # The other providers would only cost time, and their logins are not for this one.
             self.gateway = EODataAccessGateway(settings=EODAGSettings(providers_whitelist=[name]))
@@ -63,10 +68,16 @@ class Provider:
     def _check(self) -> None:
         known = self.gateway.providers
         if self.name not in known:
+            reason = known.pruned_providers_reasons.get(self.name)
+            if reason is None:
+                everyone = EODataAccessGateway().providers
+                names = (*everyone, *everyone.pruned_providers_reasons)
+                raise ManifestError(f"eodag has no provider {self.name!r}{suggestion(self.name, names)}")
+            if reason["reason_type"] != "missing_credentials":
+                raise ManifestError(f"eodag cannot use its provider {self.name!r}: {reason['reason']}")
             raise AuthenticationError(
-                f"eodag has no provider {self.name!r}, or no credentials for it"
-                f"{suggestion(self.name, EODataAccessGateway().providers)}. Credentials belong into eodag's own "
-                "configuration: the file that EODAG_CFG_FILE names, or variables "
+                f"eodag has no credentials for the provider {self.name!r}, which needs them for a search. They belong "
+                "into eodag's own configuration: the file that EODAG_CFG_FILE names, or variables "
                 f"EODAG__{self.name.upper()}__AUTH__CREDENTIALS__…"
             )
         config = known[self.name]

@@ -13,7 +13,7 @@ from eodag_providers import API_KEY, SECRET_KEY, CopernicusDataSpace, EarthSearc
 from replay_server import ReplayServer
 
 from sedas_sync.archives.eodag.archive import EodagArchive
-from sedas_sync.archives.eodag.kind import EodagConfig
+from sedas_sync.archives.eodag.kind import KIND, EodagConfig
 from sedas_sync.archives.eodag.links import _names
 from sedas_sync.archives.eodag.provider import Provider
 from sedas_sync.archives.protocol import orders_of
@@ -197,14 +197,26 @@ def test_stop_ends_a_call_that_hangs(monkeypatch):
 @pytest.mark.parametrize(
     ("provider", "product_type", "error", "message"),
     [
-        ("geodess", "S2_MSI_L1C", AuthenticationError, "eodag has no provider 'geodess'.*did you mean geodes?"),
-        ("wekeo_main", "S2_MSI_L1C", AuthenticationError, "no credentials for it.*EODAG__WEKEO_MAIN__AUTH"),
+        ("geodess", "S2_MSI_L1C", ManifestError, "eodag has no provider 'geodess'.*did you mean geodes?"),
+        ("wekeo_mian", "S2_MSI_L1C", ManifestError, "eodag has no provider 'wekeo_mian'.*did you mean wekeo_main?"),
+        ("wekeo_main", "S2_MSI_L1C", AuthenticationError, "no credentials for the provider 'wekeo_main'.*__AUTH"),
         ("geodes", "S2_MSI_L1D", ManifestError, "no product type 'S2_MSI_L1D'; did you mean S2_MSI_L1C"),
     ],
 )
 def test_what_eodag_does_not_know(provider, product_type, error, message):
     with pytest.raises(error, match=message):
         Provider(provider, product_type)
+
+
+def test_a_configuration_that_does_not_exist_is_a_mistake(monkeypatch, tmp_path):
+    monkeypatch.setenv("EODAG_CFG_FILE", str(tmp_path / "none.yml"))
+    with pytest.raises(ManifestError, match=r"EODAG_CFG_FILE names .*none\.yml, which is not a file"):
+        Provider("geodes", "S2_MSI_L1C")
+
+
+@pytest.mark.parametrize("name", ["self", "search_plugin", "limit"])
+def test_arguments_of_eodag_are_no_filters(name):
+    assert [where for where, _ in KIND.filters({name: 1, "eo:cloud_cover": 3})] == [name]
 
 
 def test_a_provider_without_a_catalogue_cannot_be_mirrored(monkeypatch):

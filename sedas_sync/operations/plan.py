@@ -32,6 +32,7 @@ from sedas_sync.operations.context import (
 )
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock, find_departures
+from sedas_sync.operations.recheck import forget_earlier_searches
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.wants import (
     Wants,
@@ -123,6 +124,9 @@ def plan_mirror(
     plan = replace(plan, datasets=datasets, failures=failures, left=left, searched=found.searched, made=found.time)
     if not disk.count:
         plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
+    if context.state.is_locked:
+        # This plan is about to be carried out.
+        forget_earlier_searches(context, plan)
     return add_prunes(context, plan, found, relock=relock) if prune else plan
 
 

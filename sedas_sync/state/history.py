@@ -171,7 +171,7 @@ class DateRule(Struct, frozen=True):
 
 
 class CompleteSearch(NamedTuple):
-    """A search for a dataset after which the index has all scenes that it returned and that match."""
+    """A search for a dataset after which the mirror had all scenes that it returned and that match."""
 
     rules: str
     """A hash of the dataset's rules, areas and archives."""
@@ -195,6 +195,19 @@ def complete_searches(index: Index) -> dict[str, CompleteSearch]:
         name: CompleteSearch(rules, datetime.fromisoformat(asked))
         for name, rules, asked in index.rows("SELECT dataset, rules, asked FROM wanted WHERE asked IS NOT NULL")
     }
+
+
+def put_complete_searches(index: WritableIndex, searches: Mapping[str, CompleteSearch]) -> None:
+    """Record the complete searches of datasets whose wanted scenes are recorded."""
+    for name, (rules, at) in searches.items():
+        index.execute("UPDATE wanted SET rules = ?, asked = ? WHERE dataset = ?", rules, at.isoformat(), name)
+
+
+def forget_complete_searches(index: WritableIndex, names: Iterable[str]) -> None:
+    """Forget the complete searches of datasets, so that the archives are asked again."""
+    with index.together():
+        for name in names:
+            index.execute("UPDATE wanted SET rules = NULL, asked = NULL WHERE dataset = ?", name)
 
 
 # -- changes -----------------------------------------------------------------------------------------------------------

@@ -382,21 +382,14 @@ class WritableIndex(Index):
         older = {} if of is None else {key: why for key, why in self._search_errors().items() if key not in of}
         self.put_meta("failures", json.dumps({**older, **failures}, ensure_ascii=False))
 
-    def put_wanted(
-        self, wanted: Mapping[str, Iterable[SceneId]], searches: Mapping[str, tuple[str, datetime]], *, only: bool
-    ) -> None:
-        """Record what datasets want now, in one row each.
+    def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
+        """Record what datasets want now, in one row each, and forget their complete searches.
 
         Args:
             wanted: The scenes of each dataset, by its name.
-            searches: Of complete searches that returned exactly these scenes: the hash of their rules, and their time.
             only: Remove datasets that are not in `wanted`.
         """
-        made = {name: (rules, at.isoformat()) for name, (rules, at) in searches.items()}
-        rows = [
-            (name, json.dumps(list(ids), ensure_ascii=False), *made.get(name, (None, None)))
-            for name, ids in wanted.items()
-        ]
+        rows = [(name, json.dumps(list(ids), ensure_ascii=False), None, None) for name, ids in wanted.items()]
         self._put_rows("wanted", rows, only=only)
 
     def put_locked(self, *, locked: bool) -> None:

@@ -95,7 +95,7 @@ class MirrorState:
 
     def _instead(self, error: IndexDamagedError, *, write: bool) -> Index:
         """Open a new index in place of a damaged one."""
-        if not write and not self._is_locked:
+        if not write and not self.is_locked:
             index = Index(self.root, damaged=True)
             index.warnings.insert(0, _to_be_rebuilt(error))
             return index
@@ -135,7 +135,7 @@ class MirrorState:
             index.set_owner(path)
 
     @property
-    def _is_locked(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether this thread holds the lock: another one, and a child after a fork, must not work beside it."""
         return self._locked_by == _this_thread()
 
@@ -150,7 +150,7 @@ class MirrorState:
             MirrorLocked: Another process is at work in this mirror.
             ManifestError: The folder cannot be created or written.
         """
-        if self._is_locked:
+        if self.is_locked:
             yield
             return
         created = [folder for folder in (self.root / STATE, self.root) if not folder.exists()]

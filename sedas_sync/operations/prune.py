@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files import tree_listing
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Departure
@@ -100,6 +101,7 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
         wrong_clock=find_wrong_clock(context),
         since=_unchanged_since(context),
     )
+    decision = prune.forget_lost(decision, _without_files(context, decision))
     look_up.ask({action.id: archives_of(manifest, action.datasets) for action in decision.keep})
     lost = {failure.id: failure.error for failure in look_up.failures}
     decision = prune.keep_until_superseded(prune.judge_by_lock(decision, lost, wants), plan.actions)
@@ -173,7 +175,7 @@ def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str
         for offer in found.offers.values():
             if held.id in offer.scenes:
                 offered[held.id] = offer.scenes[held.id]
-    return prune.judge(
+    decision = prune.judge(
         context.manifest,
         found.wants,
         offered,
@@ -182,6 +184,15 @@ def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str
         wrong_clock=wrong_clock,
         since=_unchanged_since(context),
     )
+    return prune.forget_lost(decision, _without_files(context, decision))
+
+
+def _without_files(context: MirrorContext, decision: prune.PruneDecision) -> set[SceneId]:
+    """Return the scenes that are kept only by the index: no file of them is on disk."""
+    here = [action.local for action in decision.keep if action.local is not None]
+    paths = [path for local in here for path in local.paths]
+    files = tree_listing.listing(str(context.state.root), paths) if paths else {}
+    return {local.id for local in here if files.keys().isdisjoint(local.paths)}
 
 
 def _has_relative_dates(context: MirrorContext) -> bool:

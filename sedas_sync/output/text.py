@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sedas_sync.model.events import Progress, Step, Summary
 from sedas_sync.model.history import short_command
 from sedas_sync.model.order import ListedOrder
+from sedas_sync.model.reason import ReasonCode
 from sedas_sync.model.scene import Scene
 from sedas_sync.model.text import count, duration, printable, size
 from sedas_sync.output.reasons import reason_text
@@ -90,6 +91,7 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
         yield "plan", f"{of.action.kind.value}: {reason_text(of.action.reason)}"
     if of.pruning is not None:
         would = "would remove the file" if of.pruning.removes else "would keep the file"
+        would = "would remove nothing" if of.pruning.reason.code is ReasonCode.LOST else would
         yield "prune", f"`apply --prune` {would}: {reason_text(of.pruning.reason)}"
     for other in of.same_day:
         yield "same day", f"{other.id}: {other.exclusion or ', '.join(other.datasets) + ' matches it'}"

@@ -16,6 +16,7 @@ from sedas_sync.model.text import size
 Confirm = Callable[[int, int], bool | None]
 """Asked whether this many scenes may be removed or replaced, of this many on disk; None if nobody can be asked."""
 
+_NOT_COUNTED = frozenset({ReasonCode.AGED, ReasonCode.LOST})
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _SMALL_MIRROR = 20
 """In a mirror of fewer scenes, no share of them needs a confirmation."""
@@ -80,7 +81,8 @@ def without_prunes(plan: Plan, why: str) -> Plan:
 def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> Plan:
     """Return the plan if its removals are within the limit or confirmed, else a plan that removes fewer files.
 
-    A scene that left because a relative date moved on does not count, and is removed anyway. If nobody can be asked,
+    A scene that left because a relative date moved on does not count, and is removed anyway. Nor does one without a
+    file. If nobody can be asked,
     the oldest of the others are removed, up to the limit. So a removal that is too large is not refused forever.
 
     Args:
@@ -92,7 +94,7 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
     counted = [
         action.id
         for action in plan.actions
-        if action.kind is ActionKind.PRUNE and action.reason.code is not ReasonCode.AGED
+        if action.kind is ActionKind.PRUNE and action.reason.code not in _NOT_COUNTED
     ]
     allowed = limit.files(held)
     if len(counted) <= allowed or (answer := confirm(len(counted), held)):

@@ -1,8 +1,8 @@
 """Which manifest a mirror belongs to. Imports little.
 
-A mirror records its manifest as the path that leads from the mirror to it, and as its absolute path. So both
-can move together, and the mirror can move alone: one of the two paths still leads to the manifest. Links on that path are not followed: the
-target of a link such as `current/manifest.toml` changes with each release, and it stays the same manifest.
+A mirror records its manifest as the path that leads from the mirror to it, and as its absolute path. So both can move
+together, and the mirror can move alone: one of the two paths still leads to the manifest. Links on that path are not
+followed: the target of a link such as `current/manifest.toml` changes with each release, and it is the same manifest.
 """
 
 import os

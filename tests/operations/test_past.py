@@ -61,6 +61,30 @@ def test_what_comes_late_goes_and_comes_back(weeks):
     assert changes(weeks)[3:] == [("pruned", "L", "")]
 
 
+def test_a_withdrawn_scene_without_a_file_is_forgotten_by_a_prune(weeks):
+    a, b, c = weeks.row("A", 3), weeks.row("B", 2), weeks.row("C", 4)
+    weeks.offer(a, b, c)
+    weeks.write("-60d")
+    weeks.apply()
+    weeks.offer(b)
+    (weeks.path / "scenes" / "A.zip").unlink()
+    with weeks.mirror() as mirror:
+        summary = mirror.apply(mirror.plan())
+        assert (summary.exit_code, mirror.verify().exit_code) == (0, 1)
+        explained = mirror.why("A")
+        assert (explained.pruning.reason.code.value, explained.pruning.removes) == ("lost", True)
+        assert "its file is missing" in explained.next
+        assert mirror.why("C").pruning.removes is False, "its file may be the last copy"
+        plan = mirror.plan(prune=True)
+        removed = [action for action in plan.actions if action.kind.value == "prune"]
+        assert [(action.id, action.size) for action in removed] == [("A", 0)]
+        assert mirror.apply(plan, max_prune=0).exit_code == 0, "no file is removed"
+        assert mirror.verify().exit_code == 0
+    assert weeks.here == {"B", "C"}
+    weeks.offer(a, b, c)
+    assert weeks.apply().fetched == 1, "it came back"
+
+
 @pytest.mark.parametrize("rule", ["", 'reprocessed = "newest"\n'])
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_reprocessed_scene_is_not_a_withdrawn_one(weeks, rule, listed):

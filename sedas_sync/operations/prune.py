@@ -23,7 +23,7 @@ from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.planning import prune
 from sedas_sync.planning.departures import departures, matches
-from sedas_sync.planning.limits import without_prunes
+from sedas_sync.planning.limits import warn_of_removals, without_prunes
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.history import date_rules, last_run, last_time, listed
 from sedas_sync.state.index import Index
@@ -62,6 +62,7 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, reloc
             *prune.warn_of_lost(decision.keep),
             *changed.values(),
             *_warn_of_locked(context, () if relock else removals),
+            *_warn_of_many(context, removals),
         ),
         refusals=(*plan.refusals, *_refusals(decision)),
     )
@@ -109,9 +110,20 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
     return replace(
         plan,
         actions=(*plan.actions, *decision.stay, *removals),
-        warnings=(*plan.warnings, *decision.doubts.values(), *decision.warnings, *changed.values()),
+        warnings=(
+            *plan.warnings,
+            *decision.doubts.values(),
+            *decision.warnings,
+            *changed.values(),
+            *_warn_of_many(context, removals),
+        ),
         refusals=(*plan.refusals, *_refusals(decision)),
     )
+
+
+def _warn_of_many(context: MirrorContext, removals: Iterable[Action]) -> list[str]:
+    with context.state.index(write=False) as (index, _):
+        return warn_of_removals(removals, index.count())
 
 
 def _refusals(decision: prune.PruneDecision) -> tuple[Failure, ...]:

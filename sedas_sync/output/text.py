@@ -237,7 +237,10 @@ def _notes_on_files(of: "Status") -> Iterator[str]:
         yield (f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them")
     if of.unwanted:
         why = "that matched no dataset" if of.lock is None else "not in the lock file"
-        yield (f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest")
+        hint = "`apply --prune` removes those that do not match the manifest"
+        if of.lock_decides:
+            hint = "`apply --locked --prune` removes those that the archive still has"
+        yield f"{count(of.unwanted, 'file')} {why}: {hint}"
     if of.withdrawn or of.superseded:
         yield f"of these, {of.withdrawn:,} withdrawn from the catalogue, {of.superseded:,} superseded: see `changes`"
     if of.unknown:
@@ -277,11 +280,21 @@ def _last_run(of: "Status", now: datetime) -> str:
     return f"Last run: {began}; it took {took}, ended {ago} ago with exit code {run.exit_code}."
 
 
+_CLOCKS_APART = 300.0
+"""Seconds by which the clocks of two machines may differ."""
+
+
 def no_success(of: "Status", now: datetime, max_age: float) -> str | None:
-    """Return that no apply has succeeded for so many seconds; None if one has."""
+    """Return that no apply has succeeded for so many seconds; None if one has.
+
+    One that ended later than now does not count: a clock was wrong, and its age is not known.
+    """
     if of.last_success is None:
         return "no apply has ever succeeded"
     age = (now - of.last_success.end).total_seconds()
+    if age < -_CLOCKS_APART:
+        ended = f"{of.last_success.end:%Y-%m-%d %H:%M:%S} UTC"
+        return f"the last apply that succeeded ended at {ended}, which is in the future: set the clock, and apply again"
     if age <= max_age:
         return None
     return f"no apply has succeeded in the last {duration(max_age)}; the last one ended {duration(age)} ago"

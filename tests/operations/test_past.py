@@ -217,7 +217,7 @@ def test_metrics_are_written_after_every_run(applied, sandbox):
         assert applied.run("apply", "--metrics", "none/sedas.prom", *arguments).code == 2
 
 
-def test_status_fails_if_no_run_was_successful_for_long(workspace, sandbox):
+def test_status_fails_if_no_run_was_successful_for_long(workspace, sandbox, monkeypatch):
     workspace.write(RULES, transfer="retries = 0")
     never = workspace.run("status", "--max-age", "26h", "-q")
     assert (never.code, never.err) == (1, "failed: no apply has ever succeeded\n")
@@ -229,3 +229,11 @@ def test_status_fails_if_no_run_was_successful_for_long(workspace, sandbox):
     late = workspace.run("status", "--max-age", "0s", "--json")
     assert late.code == 1
     assert "no apply has succeeded in the last 0.0 s" in late.err
+    for key, value in workspace.env.items():
+        monkeypatch.setenv(key, value)
+    clock = Clock(f"{datetime.now(UTC) + timedelta(days=400):%Y-%m-%d}")
+    with ss.Mirror(ss.load_manifest(workspace.path / "manifest.toml"), clock=clock) as mirror:
+        assert mirror.apply(mirror.plan(), wait=False).exit_code == 3
+    ahead = workspace.run("status", "--max-age", "26h", "-q")
+    assert ahead.code == 1
+    assert f"ended at {clock.now:%Y-%m-%d %H:%M:%S} UTC, which is in the future" in ahead.err

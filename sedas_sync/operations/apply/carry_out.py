@@ -178,7 +178,8 @@ class PlanRunner:
             self._run.stop()
         try:
             self._run.prepare()
-            number = self._number = begin_run(index, options.get("command", "apply"), now())
+            command, doubt = options.get("command", "apply"), self._run.clock_doubt
+            number = self._number = begin_run(index, command, now(), clock_doubt=doubt)
             for event in self._run.events():
                 if isinstance(event, Summary):
                     event = options["finish"](event) if "finish" in options else event  # noqa: PLW2901

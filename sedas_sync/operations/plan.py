@@ -137,7 +137,8 @@ def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:
     if number <= 0:
         return []
     files = f"{count(number, 'file')} in the mirror {'is' if number == 1 else 'are'} not in the index"
-    return [f"{files}: `sedas-sync adopt` finds scenes among them, so that they are not downloaded again"]
+    adopt = "`sedas-sync adopt` finds scenes among them, so that they are not downloaded again"
+    return [f"{files}: {adopt}; with --all also those that no longer match"]
 
 
 def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:

@@ -244,7 +244,7 @@ def _notes_on_files(of: "Status") -> Iterator[str]:
     if of.withdrawn or of.superseded:
         yield f"of these, {of.withdrawn:,} withdrawn from the catalogue, {of.superseded:,} superseded: see `changes`"
     if of.unknown:
-        yield f"{count(of.unknown, 'file')} not in the index: `adopt` adds those that are scenes"
+        yield f"{count(of.unknown, 'file')} not in the index: `adopt` adds wanted scenes, `adopt --all` also others"
     if of.partials:
         yield f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}"
     files, bytes_ = of.replaced
@@ -343,4 +343,5 @@ def adoption(of: "Adoption") -> str:
         return f"{head}: nothing; a search failed, so that the scenes to look for are not known."
     amounts = of.bytes
     parts = [f"{number:,} {word} ({size(amounts[word])})" for word, number in of.counts.items() if number]
-    return f"{head}: {', '.join(parts) if parts else 'nothing; there are no files'}."
+    none = "every file is in the index already" if of.source == of.mirror else "there are no files"
+    return f"{head}: {', '.join(parts) if parts else f'nothing; {none}'}."

@@ -318,7 +318,7 @@ def test_commands_that_only_read_report_a_damaged_index_and_keep_it(workspace, s
     (order,) = workspace.run("orders", "--json").json
     zero(workspace, "meta")
     before = (workspace.mirror / ".sedas-sync" / "index.db").read_bytes()
-    for command in (("orders",), ("why", order["id"]), ("status",), ("plan",)):
+    for command in (("orders",), ("why", order["id"]), ("status",), ("plan",), ("history",), ("changes",)):
         ran = workspace.run(*command)
         assert "the index is damaged" in ran.err, command
         assert "apply rebuilds it" in ran.err, command

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import click
 
+from sedas_sync.cli.messages import print_warnings
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document, start_logging
 from sedas_sync.operations.load import load_manifest
@@ -47,6 +48,8 @@ def show_past(
     start_logging(common)
     state = MirrorState(checked := load_manifest(manifest), _now)
     found = find(state, None if since is None else _now() - timedelta(seconds=since))
+    with state.index(write=False) as (_, warnings):
+        print_warnings(warnings, common)
     if common.as_json:
         print_document(document(found, manifest=checked.name, mirror=str(state.root)))
     elif not common.quiet:

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "archives/stac/document_cache.py": (None, "keeps documents of a catalogue in the user's own cache folder"),
     "archives/stac/static.py": ({".write_bytes"}, "gives a GeoParquet file to its reader in a temporary folder"),
     "archives/stac/archive.py": ({".walk"}, "walks the pages of a search"),
+    "testing/__init__.py": ({".open"}, "opens a stream of an archive"),
     "compat": (None, "downloads one product to a file that the user names"),
     "cli": (None, "reads and writes files that the command line names"),
     "workers/dask.py": ({".read_text"}, "reads Dask's scheduler file"),

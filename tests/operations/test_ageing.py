@@ -80,7 +80,14 @@ def test_what_aged_out_of_a_lost_index_is_adopted_and_pruned(weeks):
     weeks.clock.move(days=7)
     assert (weeks.apply().pruned, len(weeks.here)) == (0, 27), "nothing is known of the seven that are too old"
     with weeks.mirror() as mirror:
-        assert mirror.adopt().counts == {"adopted": 0, "held": 0, "wrong": 0, "unwanted": 8, "failed": 0}
+        assert mirror.adopt().counts == {
+            "adopted": 0,
+            "held": 0,
+            "wrong": 0,
+            "incomplete": 0,
+            "unwanted": 8,
+            "failed": 0,
+        }
         done = mirror.adopt(known=True)
         assert (done.exit_code, done.counts["adopted"], done.counts["unwanted"]) == (0, 7, 1)
         assert mirror.verify().counts["unknown"] == 1

@@ -574,7 +574,7 @@ def test_a_file_that_is_no_plan(workspace, offer):
         ("{}", "not a saved plan"),
         ('{"kind": "saved_plan", "schema": 99}', "newer"),
         ('{"kind": "saved_plan", "schema": 1}', "older"),
-        ('{"kind": "saved_plan", "schema": 4}', "damaged"),
+        ('{"kind": "saved_plan", "schema": 5}', "damaged"),
     ):
         (workspace.path / "p.json").write_text(text)
         ran = workspace.run("apply", "--plan", "p.json")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.archives.protocol import orders_of
+from sedas_sync.archives.protocol import Warn, orders_of
 from sedas_sync.errors import AuthenticationError, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files import tree_listing
 from sedas_sync.model.arguments import one_or_more
@@ -310,7 +310,7 @@ def make_plan(
     context.step("comparing", len(scenes))
     actions = choose_actions(scenes, observed, orders, comparison)
     if sizes:
-        actions = _with_sizes(context, actions)
+        actions = _with_sizes(context, actions, said.append)
     said.extend(warn_of_replacements(actions, disk.count))
     if disk.unpacks and not context.manifest.mirror.unpack:
         said.extend(_staying_folders(actions))
@@ -413,7 +413,7 @@ def _poll(
     return answers
 
 
-def _with_sizes(context: MirrorContext, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+def _with_sizes(context: MirrorContext, actions: tuple[Action, ...], warn: Warn) -> tuple[Action, ...]:
     """Request the sizes of scenes to download that the catalogue does not state."""
     wants = [a.wanted for a in actions if a.wanted is not None and a.kind in TRANSFERS and a.size is None]
     files = {
@@ -422,7 +422,7 @@ def _with_sizes(context: MirrorContext, actions: tuple[Action, ...]) -> tuple[Ac
         if want.scene.online
         for number, file in enumerate(want.sources[0].scene.files)
     }
-    known = context.remote_sizes.request({key: one for key, one in files.items() if one[2].size is None})
+    known = context.remote_sizes.request({key: one for key, one in files.items() if one[2].size is None}, warn)
     totals: dict[SceneId, int] = {}
     unknown: set[SceneId] = set()
     for key, (_, _, file) in files.items():

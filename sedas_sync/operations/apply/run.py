@@ -203,6 +203,8 @@ class Run:
             else:
                 downloads.begin(task, self._now())
                 self._handle(do.Fetch(task))
+            # An archive that somebody stops puts its scenes back, and they would be started again at once.
+            self._notice_stop()
 
     def _receive(self) -> None:
         """Handle results of other threads; waits for the first one until something is due."""

@@ -14,6 +14,8 @@ from products import over_harwell, unzip
 PERIOD = '[dataset.all]\naoi = "harwell"\nstart = 2019-04-01\nend = 2019-07-31\nsensor = "all"\n'
 S2 = "S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918"
 
+UNKNOWN = b'<?xml version="1.0" encoding="klingon"?><a/>'
+
 
 @pytest.fixture(scope="module")
 def products():
@@ -200,6 +202,7 @@ def change(file):
         (lambda folder: change(band(folder)), "wrong", "_B03.jp2 has another checksum than manifest.safe states"),
         (lambda folder: band(folder).write_bytes(b"cut"), "wrong", "_B03.jp2 has 3 bytes, and "),
         (lambda folder: (folder / "manifest.safe").write_bytes(b"<a/>"), "wrong", "manifest.safe: it lists no file"),
+        (lambda folder: (folder / "manifest.safe").write_bytes(UNKNOWN), "wrong", "manifest.safe: it is not XML"),
         (lambda folder: (folder / "manifest.safe").unlink(), "incomplete", "the list of its files, is missing"),
         (lambda folder: band(folder).unlink(), "incomplete", "1 of 19 files are missing, e.g. GRANULE"),
         (lambda folder: shutil.rmtree(folder / "GRANULE"), "incomplete", "15 of 19 files are missing, e.g. GRANULE"),

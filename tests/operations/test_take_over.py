@@ -5,12 +5,15 @@ import os
 import random
 import re
 import shutil
+import sqlite3
 from collections import Counter
 
 import pytest
 from effort import effort
 from kills import killed
 from products import over_harwell, unzip
+
+from sedas_sync.operations.adopt.placing import Placer
 
 PERIOD = '[dataset.all]\naoi = "harwell"\nstart = 2019-04-01\nend = 2019-07-31\nsensor = "all"\n'
 S2 = "S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918"
@@ -181,6 +184,21 @@ def test_a_second_run_opens_no_file_and_looks_at_each_once(workspace, zips, monk
     opened.clear()
     assert workspace.run("adopt", "--from", "old", "--json").json["summary"]["held"] == 20
     assert [args for args in opened if ".sedas-sync" not in args[1]] == []
+
+
+def test_a_file_is_removed_from_the_other_folder_once_the_index_has_it(workspace, zips, monkeypatch):
+    for number, (scene, data) in enumerate(list(zips.items())[:4]):
+        put(workspace.path / "old" / f"{scene}.zip", data) if number % 2 else unzip(data, workspace.path / "old")
+    remove, recorded = Placer.remove_moved, []
+
+    def spy(self, path, found):
+        with sqlite3.connect(workspace.mirror / ".sedas-sync" / "index.db") as index:
+            recorded.append(index.execute("SELECT count(*) FROM files WHERE id = ?", (found.id,)).fetchone())
+        return remove(self, path, found)
+
+    monkeypatch.setattr(Placer, "remove_moved", spy)
+    assert workspace.run("adopt", "--from", "old", "--move").code == 0
+    assert recorded == 4 * [(1,)]
 
 
 def band(folder):

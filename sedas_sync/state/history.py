@@ -102,7 +102,7 @@ def end_run(index: WritableIndex, number: int, now: datetime, exit_code: int, su
     if not record(summary):
         with suppress(OSError, TransferError):
             safe_tree.drop(str(index.root), _SPARE)
-        record({**summary, "failures": summary["failures"][:_FAILURES]})
+        record({key: fact[:_FAILURES] if key == "failures" else fact for key, fact in summary.items()})
 
 
 def _fill_spare(root: Path) -> None:

@@ -440,18 +440,20 @@ class BatchWriter:
         """Record a scene that is on disk, and forget its order."""
         self._added.append(scene)
         if len(self._added) >= _BATCH or time.monotonic() - self._written > _BATCH_SECONDS:
-            self._flush()
+            self.flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> bool:
+        """Write what was added; return whether everything is in the index: a full disk may not take it."""
         with self._index.together():
             self._index.put_files(self._added, self._now())
             for scene in self._added:
                 self._index.drop_order(scene.id)
         self._added = []
         self._written = time.monotonic()
+        return self._index.unwritten is None

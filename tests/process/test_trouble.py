@@ -98,6 +98,29 @@ def test_a_full_disk_is_reported_once_and_with_the_right_scenes(workspace, sandb
     assert workspace.files() == right
 
 
+def test_adopt_ends_at_the_first_scene_for_which_the_disk_has_no_room(workspace, sandbox, disk):
+    right = offer(sandbox, workspace.path, online=8, archived=0, size=300_000)
+    workspace.write(MAY)
+    for name, data in right.items():
+        (workspace.path / "old").mkdir(exist_ok=True)
+        (workspace.path / "old" / name).write_bytes(data)
+    disk(workspace.mirror, 1500)
+    ran = workspace.run("adopt", "--from", "old", "--copy", "--json")
+    assert ran.code == 1, ran.err
+    *adopted, failed = ran.json["files"]
+    assert adopted
+    assert {file["result"] for file in adopted} == {"adopted"}
+    assert (failed["result"], len(ran.json["files"]) < len(right)) == ("failed", True)
+    assert f"{workspace.mirror}: the disk is full; free some space" in failed["detail"]
+    status = workspace.run("status", "--json").json
+    assert (status["last_run"]["exit_code"], status["last_run"]["ended"] is None) == (1, False)
+    partial = workspace.mirror / ".sedas-sync" / "partial"
+    assert not partial.exists() or not [file for file in partial.rglob("*") if file.is_file()]
+    subprocess.run(["mount", "-o", "remount,size=40m", str(workspace.mirror)], check=True)
+    assert workspace.run("adopt", "--from", "old", "--copy").code == 0
+    assert workspace.files() == right
+
+
 @pytest.mark.parametrize(
     ("megabytes", "segments"),
     list(zip([60, 165, 200, 260], [1, 4, 1, 4], strict=True))

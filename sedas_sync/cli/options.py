@@ -35,7 +35,12 @@ class Globals:
     @property
     def logs(self) -> bool:
         """Whether a log is written, to a file or with `-vv` to standard error."""
-        return self.log_file is not None or self.verbose >= 2  # noqa: PLR2004  # -vv
+        return self.log_file is not None or self.logs_to_terminal
+
+    @property
+    def logs_to_terminal(self) -> bool:
+        """Whether the log goes to standard error: with `-vv`."""
+        return self.verbose >= 2  # noqa: PLR2004  # -vv
 
 
 def take_globals(values: dict[str, object]) -> Globals:
@@ -85,7 +90,13 @@ class FilePath(click.Path):
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
         """Return the path with the home folder."""
-        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111  # pathlib takes long to import
+        if str(value).startswith("~"):
+            errors, paths = (import_module(f"sedas_sync.{name}") for name in ("errors", "files.paths"))
+            try:
+                value = paths.expanded(str(value))
+            except errors.ManifestError as error:
+                self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def completed_by(name: str) -> "Completer":

@@ -89,7 +89,9 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             take_over=options["take_over"],
         )
     with (
-        opened_mirror(manifest, common) as mirror,
+        opened_mirror(
+            manifest, common, outputs={"--metrics": options["metrics"]}, inputs={"--plan": options["saved"]}
+        ) as mirror,
         _workers(address) as workers,
         reporting(common, json_lines=common.as_json) as reporter,
     ):

@@ -20,7 +20,8 @@ from sedas_sync.model.events import Failure
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.scene import ArchiveKey, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.lock_file import beside, check_output, matching_lock_or_warning
+from sedas_sync.operations.lock_file import beside, matching_lock_or_warning
+from sedas_sync.operations.outputs import check_output
 from sedas_sync.operations.search import search_archives
 from sedas_sync.output.export import Exported, Format, LinkKind, catalogue
 from sedas_sync.output.export.inventory import Inventory, take_inventory

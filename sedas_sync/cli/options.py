@@ -5,7 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -72,13 +72,14 @@ class _Seconds(click.FloatRange):
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer versions only
-    """A duration such as `26h` or `7d`, as seconds."""
+    """A duration such as `26h` or `7d`, or a number of seconds, as seconds."""
 
     name = "duration"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return float(import_module("sedas_sync.manifest.units").duration(value))
+            seconds = float(value) if re.fullmatch(r"\d+(\.\d+)?", str(value)) else value
+            return float(import_module("sedas_sync.manifest.units").duration(seconds))
         except ValueError as error:
             self.fail(f"{value!r} {error}.", param, ctx)
 

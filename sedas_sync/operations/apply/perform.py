@@ -123,6 +123,8 @@ class Performer:
         self.pending: dict[Future[Any], do.Effect | None] = {}
         """Effects that other threads perform; None for the check for workers."""
         self.abort_reason: str | None = None
+        self.disk_is_full = False
+        """Whether the run ends early because the disk is full."""
         """Why the run ends early."""
         self.auth_failed = False
 
@@ -289,6 +291,7 @@ class Performer:
         if error.disk_full and left > 0:
             free = safe_tree.free_space(str(self._root))
             reason = f"{reason} ({size(left)} still to come, {size(free)} free)"
-        self.abort_reason = self.abort_reason or reason
+        if self.abort_reason is None:
+            self.abort_reason, self.disk_is_full = reason, error.disk_full
         self.stop.set()
         return self.abort_reason

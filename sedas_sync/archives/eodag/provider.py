@@ -71,8 +71,8 @@ class Provider:
             reason = known.pruned_providers_reasons.get(self.name)
             if reason is None:
                 everyone = EODataAccessGateway().providers
-                names = (*everyone, *everyone.pruned_providers_reasons)
-                raise ManifestError(f"eodag has no provider {self.name!r}{suggestion(self.name, names)}")
+                named = (*everyone, *everyone.pruned_providers_reasons)
+                raise ManifestError(f"eodag has no provider {self.name!r}{suggestion(self.name, named)}")
             if reason["reason_type"] != "missing_credentials":
                 raise ManifestError(f"eodag cannot use its provider {self.name!r}: {reason['reason']}")
             raise AuthenticationError(

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta, convert
 
-from sedas_sync.archives.protocol import Archive, is_stopped
-from sedas_sync.errors import AuthenticationError, SedasSyncError, StoppedError, TransferError, sentence
+from sedas_sync.archives.protocol import Archive
+from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.arguments import Jobs
@@ -91,7 +91,6 @@ class Performer:
         reports: Reports,
     ) -> None:
         root = self._root = context.state.root
-        self._archives = archives
         self._index = index
         self._reports = reports
         self._bytes_planned = plan.bytes or 0
@@ -240,8 +239,6 @@ class Performer:
             download = task.download or self._calls.locate(task)
             job = self.disk.job(task, download, self.limits.policies[task.archive])
         except Exception as error:  # noqa: BLE001  # an archive of a program may raise anything
-            if isinstance(error, StoppedError) and (self.stop.is_set() or is_stopped(self._archives[task.archive])):
-                return (do.FetchEnded(task, None),)
             last = not (task.whole or task).other_sources
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and last)
             return (do.FetchEnded(task, None, error=error),)

@@ -189,7 +189,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
     ),
     _command(
         "export",
-        "Write the mirror's catalogue as STAC, GeoJSON or CSV.",
+        "Write the mirror's catalogue as STAC, GeoJSON, GeoParquet or CSV.",
         manifest,
         Option(
             ["--format", "how"],

@@ -8,6 +8,7 @@ from typing import TypeVar
 import click
 
 from sedas_sync.cli.manifest import checked_manifest
+from sedas_sync.cli.messages import print_warnings
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.operations.past import past_runs
@@ -46,6 +47,8 @@ def show_past(
     """
     state = MirrorState(checked := checked_manifest(manifest, common), _now)
     found = find(state, None if since is None else _now() - timedelta(seconds=since))
+    with state.index(write=False) as (_, warnings):
+        print_warnings(warnings, common)
     if common.as_json:
         print_document(document(found, manifest=checked.name, mirror=str(state.root)))
     elif not common.quiet:

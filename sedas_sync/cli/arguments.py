@@ -158,7 +158,7 @@ sedas-sync adopt --from /mnt/disk --copy
             metavar="COMMAND",
             help="Run this for each scene as it arrives; {path} and {id} are replaced. Its failures are counted.",
         ),
-        Option(["--exec-jobs", "command_jobs"], type=IntRange(min=1), default=1, help="Number of commands at once."),
+        Option(["--exec-jobs", "command_jobs"], type=IntRange(min=1), help="Number of commands at once.  [default: 1]"),
         lock_timeout,
         more="Downloads what is missing, places orders and waits for them. On a terminal it shows the plan and asks.",
         examples="""

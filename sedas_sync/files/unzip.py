@@ -7,6 +7,7 @@ directory, and their SHA-256 is computed.
 
 import errno
 import hashlib
+import lzma
 import os
 import stat as modes
 import zipfile
@@ -33,7 +34,7 @@ ALWAYS_ALLOWED = 1 << 30
 _SLICE = 1 << 20
 _KINDS = frozenset({0, modes.S_IFREG, modes.S_IFDIR})
 """Kinds of entries that are unpacked; zips made on Windows state none."""
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OverflowError)
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError, OverflowError)
 """Errors of `zipfile` about a zip that it cannot unpack; `NotImplementedError` is a `RuntimeError`."""
 
 
@@ -69,7 +70,7 @@ def _opened(root: str, path: str) -> Iterator[tuple[int, zipfile.ZipFile]]:
         try:
             with zipfile.ZipFile(file) as opened:
                 yield file.fileno(), opened
-        except _BROKEN as error:
+        except BROKEN_ZIP as error:
             raise CannotUnpackError(f"{path} cannot be unpacked: {error}") from error
 
 

@@ -7,6 +7,7 @@ SHA3-256 since baseline 03.01. A product of Sentinel-1 refers to its schemas wit
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from msgspec import Struct
@@ -17,6 +18,12 @@ NAMES = ("manifest.safe", "xfdumanifest.xml")
 """Names of the list, in the folder of the product."""
 MAX_SIZE = 32 << 20
 """Bytes; that of a continent's vegetation product of Sentinel-3 has three million."""
+_MAX_DEPTH = 100
+"""Elements in elements; products have about ten."""
+_MAX_ELEMENTS = 500_000
+"""Ten times those of the largest products; each takes some hundred bytes of memory."""
+_SIZE = re.compile(r"\d{1,18}")
+"""Bytes that fit into 64 bits."""
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _UNLISTED = re.compile(
     r"(?:support|rep_info|HTML)/.+|preview/(?:icons/logo|thumbnail)\.png|[^/]+-report-\d[^/]*\.pdf|[^/]+-ql\.jpg|INSPIRE\.xml"
@@ -47,7 +54,30 @@ class ProductListing(Struct, frozen=True):
 
 
 class _Tree(TreeBuilder):
-    """Builds a tree; refuses a document type, so that there are no entities to expand."""
+    """Builds a tree of limited depth and size; refuses a document type, so that there are no entities to expand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = self._elements = 0
+
+    def start(self, tag: Any, attrs: dict[Any, Any], /) -> Element:
+        """Open an element.
+
+        Raises:
+            ValueError: It is too deep, or there are too many.
+        """
+        self._depth += 1
+        self._elements += 1
+        if self._depth > _MAX_DEPTH:
+            raise ValueError(f"its elements are nested more than {_MAX_DEPTH} deep")
+        if self._elements > _MAX_ELEMENTS:
+            raise ValueError(f"it has more than {_MAX_ELEMENTS:,} elements")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        """Close an element."""
+        self._depth -= 1
+        return super().end(tag)
 
     def doctype(self, *_: object) -> None:
         """Refuse a document type.
@@ -73,7 +103,8 @@ def read_listing(data: bytes) -> ProductListing:
     try:
         parser.feed(data)
         root = parser.close()
-    except ParseError as error:
+    except (ParseError, LookupError) as error:
+        # An encoding that is not known is a `LookupError`.
         raise ValueError(f"it is not XML ({error})") from None
     files: dict[str, RemoteFile] = {}
     for stream in root.iter("byteStream"):
@@ -95,11 +126,13 @@ def read_listing(data: bytes) -> ProductListing:
 def _files_of(stream: Element) -> list[RemoteFile]:
     size, checksum = stream.get("size", ""), stream.find("checksum")
     found = []
-    for location in stream.iter("fileLocation"):
+    for location in stream.findall("fileLocation"):
         name = _path(href := str(location.get("href")))
         if name is None:
             raise ValueError(f"it lists {href!r}, which is not a path in the product")
         digest = None if checksum is None else _digest(checksum.get("checksumName", ""), checksum.text or "")
+        if size.isdecimal() and not _SIZE.fullmatch(size):
+            raise ValueError(f"it states a size of {len(size):,} digits for {name}")
         # A list cannot contain its own checksum.
         if name not in NAMES:
             found.append(RemoteFile(name=name, size=int(size) if size.isdecimal() else None, digest=digest))
@@ -137,7 +170,7 @@ def _rings(root: Element) -> list[Ring]:
     rings: list[Ring] = []
     for element in root.iter():
         if _plain(element.tag) == "footPrint":
-            for inner in element.iter():
+            for inner in (element, *element):
                 numbers = [float(number) for number in _NUMBER.findall(inner.text or "")]
                 ring = tuple(zip(numbers[1::2], numbers[::2], strict=False))
                 if len(ring) > 2 and all(abs(x) <= 180 and abs(y) <= 90 for x, y in ring):  # noqa: PLR2004  # degrees

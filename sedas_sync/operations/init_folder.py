@@ -15,6 +15,7 @@ from shapely.geometry import MultiPolygon
 from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.files.unzip import BROKEN_ZIP
 from sedas_sync.geometry import Footprint, footprint
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.product_listing import MAX_SIZE, NAMES, ProductListing, read_listing
@@ -93,15 +94,17 @@ def find_products(folder: str) -> FoundProducts:
 
 def _dataset(name: str, aoi: str, product_type: str, track: int, scenes: Sequence[Scene]) -> FoundScenes:
     days = sorted(scene.start.date().isoformat() for scene in scenes if scene.start is not None)
+    satellites = sorted(_satellites(scenes))
     tiles = {tile for scene in scenes if (tile := tile_of(scene)) is not None}
     return FoundScenes(
         name=name,
         aoi=aoi,
-        comment=f"{count(len({scene.id for scene in scenes}), 'scene')} of {', '.join(sorted(_satellites(scenes)))}",
+        comment=f"{count(len({scene.id for scene in scenes}), 'scene')} of {', '.join(satellites)}",
         start=days[0],
         end=days[-1],
         product_type=product_type,
         sensor=scenes[0].sensor,
+        satellite=satellites[0] if len(satellites) == 1 else None,
         tiles=tuple(sorted(tiles)) if len(tiles) <= _MOST_TILES else (),
         relative_orbit=track or None,
     )
@@ -119,7 +122,7 @@ def _area(name: str, outlines: Sequence[Footprint]) -> Area:
     inner = hull.buffer(-_INSET, join_style="mitre")
     shape = hull if inner.is_empty or len(shapely.get_parts(inner)) < len(shapely.get_parts(hull)) else inner
     # An edge over half of the globe could be read the other way around.
-    shape = shapely.segmentize(shapely.set_precision(shape, _GRID), _LONGEST)
+    shape = shapely.segmentize(shapely.union_all([_on_grid(part) for part in shapely.get_parts(shape)]), _LONGEST)
     return Area(
         name=name,
         key="wkt",
@@ -128,9 +131,21 @@ def _area(name: str, outlines: Sequence[Footprint]) -> Area:
     )
 
 
+def _on_grid(part: Footprint) -> Footprint:
+    """Return a part of an area with rounded corners; one that is smaller than the grid is enlarged."""
+    rounded: Footprint = shapely.set_precision(part, _GRID)
+    return (
+        rounded
+        if rounded.area > 0
+        else shapely.set_precision(shapely.clip_by_rect(part.buffer(_GRID), -180, -90, 180, 90), _GRID)
+    )
+
+
 def _products(folder: str) -> Iterator[_Product]:
     """Yield the products in a folder whose names say what they are and when they were acquired."""
-    entries = sorted(entry for entry in tree_listing.scan(folder) if entry.is_file and STATE not in entry.path)
+    entries = sorted(
+        entry for entry in tree_listing.scan(folder) if entry.is_file and STATE not in entry.path.split("/")
+    )
     lists = {entry.path.rpartition("/")[0]: entry.path for entry in entries if _base(entry.path) in NAMES}
     lists.pop("", None)
     for place, path in lists.items():
@@ -155,7 +170,7 @@ def _listing(folder: str, path: str) -> ProductListing | None:
     try:
         with os.fdopen(safe_tree.open_file(folder, path, os.O_RDONLY), "rb") as file:
             return read_listing(_from_zip(file) if path.lower().endswith(ZIP) else file.read(MAX_SIZE + 1))
-    except (OSError, TransferError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+    except (OSError, TransferError, *BROKEN_ZIP):
         return None
 
 

@@ -7,7 +7,7 @@ from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.files.threads import Pool
 from sedas_sync.files.unzip import contents_in
 from sedas_sync.model.arguments import one_or_more
-from sedas_sync.model.files import is_packed_product
+from sedas_sync.model.files import contents_of, is_packed_product
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.scene import SceneId
@@ -18,7 +18,7 @@ from sedas_sync.operations.verify import readers
 from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
 from sedas_sync.planning.lock_text import LockDamagedError
-from sedas_sync.state.inspect import hashed
+from sedas_sync.state.inspect import hashed, with_crcs
 
 _HINT = "run `sedas-sync lock --check` to see what would change, or `sedas-sync lock` to update it"
 
@@ -81,14 +81,17 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
     head = head_of(context.manifest, context.clock())
     intact = _intact(plan, held)
-    unhashed = [local for local in intact.values() if local.sha256 is None and not local.packed]
-    if unhashed:
-        read_now = [hashed(str(context.state.root), local) for local in unhashed]
+    root = str(context.state.root)
+    read_now = [hashed(root, local) for local in intact.values() if local.sha256 is None and not local.packed]
+    with Pool(readers()) as pool:
+        reading = [pool.submit(with_crcs, root, local) for local in intact.values() if _is_unread(local)]
+        read_now += [future.result() for future in reading]
+    if read_now:
         intact |= {local.id: local for local in read_now}
         if write:
             with context.state.index(write=True) as (writable, _):
                 writable.put_times(read_now)
-    after = lock_scenes(head, plan.actions, intact, before, _contents(str(context.state.root), intact, before))
+    after = lock_scenes(head, plan.actions, intact, before, _contents(root, intact, before))
     found = () if before is None else differences(head, before.head)
     moved = changes(Lock(head=head, scenes={}) if before is None else before, after)
     news = before is None or bool(found or moved)
@@ -96,6 +99,11 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         write_lock(context.manifest, after)
     path = str(lock_path(context.manifest.name))
     return LockUpdate(path=path, lock=after, differences=found, changes=moved, news=news)
+
+
+def _is_unread(local: LocalScene) -> bool:
+    """Return whether only the CRCs of a folder can show what its zip contains, and they are not known yet."""
+    return local.packed is not None and local.packed.sha256 is None and contents_of(local) is None
 
 
 def _contents(root: str, intact: Mapping[SceneId, LocalScene], before: Lock | None) -> dict[SceneId, str | None]:

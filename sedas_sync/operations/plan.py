@@ -32,6 +32,7 @@ from sedas_sync.operations.context import (
 )
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock, find_departures
+from sedas_sync.operations.recheck import forget_earlier_searches
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.wants import (
     Wants,
@@ -123,6 +124,9 @@ def plan_mirror(
     plan = replace(plan, datasets=datasets, failures=failures, left=left, searched=found.searched, made=found.time)
     if not disk.count:
         plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
+    if context.state.is_locked:
+        # This plan is about to be carried out.
+        forget_earlier_searches(context, plan)
     return add_prunes(context, plan, found, relock=relock) if prune else plan
 
 
@@ -133,7 +137,8 @@ def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:
     if number <= 0:
         return []
     files = f"{count(number, 'file')} in the mirror {'is' if number == 1 else 'are'} not in the index"
-    return [f"{files}: `sedas-sync adopt` finds scenes among them, so that they are not downloaded again"]
+    adopt = "`sedas-sync adopt` finds scenes among them, so that they are not downloaded again"
+    return [f"{files}: {adopt}; with --all also those that no longer match"]
 
 
 def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:

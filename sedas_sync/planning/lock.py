@@ -157,7 +157,10 @@ def lock_scenes(
             continue
         want, scene, local, pin = action.wanted, action.wanted.scene, held.get(action.id), old.get(action.id)
         size, sha256 = _size(want), None
-        if local is not None and local.delivered.sha256 is not None:
+        same = local is not None and pin is not None and _is_same_product(local, pin, contents)
+        if same and pin is not None:
+            size, sha256 = pin.size, pin.sha256
+        elif local is not None and local.delivered.sha256 is not None:
             size, sha256 = local.delivered.size, local.delivered.sha256
         elif local is not None and pin is not None and _files_of(local) == pin.unpacked:
             size, sha256 = pin.size, pin.sha256
@@ -174,11 +177,18 @@ def lock_scenes(
             footprint=scene.footprint,
             archives=tuple(sorted(source.archive for source in want.sources)) if several else (),
             files=_files(want, local, pin),
-            unpacked=_unpacked(local, pin, sha256),
+            unpacked=pin.unpacked if same and pin is not None else _unpacked(local, pin, sha256),
             contents=_contents(local, pin, sha256) or contents.get(action.id),
             listing=scene.listing,
         )
     return Lock(head=head, scenes=scenes)
+
+
+def _is_same_product(local: LocalScene, pin: LockedScene, contents: Mapping[SceneId, str | None]) -> bool:
+    """Return whether a zip or a folder has what the locked one contains, if no checksum of a zip can show it."""
+    if pin.contents is None or None not in (pin.sha256, local.delivered.sha256):
+        return False
+    return pin.contents == (contents.get(local.id) if local.packed is None else contents_of(local))
 
 
 def _same_names(scene: Scene, pin: LockedScene) -> bool:

@@ -211,7 +211,7 @@ def _restated(root: str, held: LocalScene, scene: Scene) -> LocalScene:
     """Return a local scene with those of the new checksums that its files have."""
     stated = {file.name: file.digest for file in scene.files}
     if (packed := held.packed) is not None:
-        held = with_files(held, [_with_crc(root, file) for file in held.files]) if contents_of(held) is None else held
+        held = with_crcs(root, held)
         return replace(held, packed=replace(packed, digest=_new_digest(root, packed, stated.get(""))))
     held = hashed(root, held)
     return with_files(
@@ -237,8 +237,19 @@ def hashed(root: str, held: LocalScene) -> LocalScene:
     )
 
 
-def _with_crc(root: str, file: LocalFile) -> LocalFile:
-    return file if file.crc32 is not None else replace(file, crc32=crc32_of(root, file.path))
+def with_crcs(root: str, held: LocalScene) -> LocalScene:
+    """Return a local scene with the CRC of every file; files whose CRC is not known yet are read.
+
+    Raises:
+        OSError: a file cannot be read.
+        TransferError: a folder of its path is a symbolic link or not a folder.
+    """
+    if contents_of(held) is not None:
+        return held
+    return with_files(
+        held,
+        [file if file.crc32 is not None else replace(file, crc32=crc32_of(root, file.path)) for file in held.files],
+    )
 
 
 def _new_digest(root: str, file: LocalFile | PackedFile, stated: str | None) -> str | None:

@@ -17,7 +17,7 @@ from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.product_listing import MAX_SIZE, NAMES, ProductListing, read_listing
 from sedas_sync.model.results import Result
 from sedas_sync.model.scene import DesiredScene
-from sedas_sync.model.text import count
+from sedas_sync.model.text import count, product_id
 from sedas_sync.planning.product_name import described, tile_of
 
 FOLDER_ENDINGS = (".SAFE", ".SEN3")
@@ -26,6 +26,13 @@ _ENDINGS = dict(zip(NAMES, FOLDER_ENDINGS, strict=True))
 _SECOND = timedelta(seconds=1)
 _TILE = re.compile(r"(?:^|[_/])T(\d\d[A-Z]{3})_")
 """A tile in the name of a file of a Sentinel-2 product."""
+_METADATA = re.compile(r"MTD_MSI(L\d[A-Z])\.xml")
+"""The metadata of a Sentinel-2 product, with its level."""
+_URI = re.compile(rb"<PRODUCT_URI>\s*([^<\s]+)\s*</PRODUCT_URI>")
+"""The name of a Sentinel-2 product in its metadata."""
+_RADAR = re.compile(r"(S1[A-D])_(\w\w)_(GRD|OCN|RAW|SLC)\w_\w{4}_\w{15}_\w{15}_\d{6}_([0-9A-F]{6})_")
+_RADAR_FILE = re.compile(r"(S1[A-D])-(\w\w)\d?-(GRD|OCN|RAW|SLC)-[^/]+-\d{6}-([0-9A-F]{6})[-.][^/]*", re.IGNORECASE)
+"""Mission, mode, type and data take of a Sentinel-1 product, in its name and in those of its files."""
 
 
 class NotAScene(Exception):
@@ -67,6 +74,7 @@ def check_product(base: str, place: str, want: DesiredScene, checked: Callable[.
     there = {entry.path: entry for entry in tree_listing.scan(base, place)}
     name, listing = _listing(base, place, there)
     _compare_with_name(listing, want)
+    _compare_with_metadata(base, place, listing, want)
     if missing := [file.name for file in listing.files if file.name not in there]:
         of = count(len(listing.files), "file")
         raise NotAScene(f"{len(missing)} of {of} are missing, e.g. {missing[0]}", Result.INCOMPLETE)
@@ -95,6 +103,8 @@ def check_product(base: str, place: str, want: DesiredScene, checked: Callable[.
 def _listing(base: str, place: str, there: dict[str, TreeEntry]) -> tuple[str, ProductListing]:
     """Return the name of the product's list and what it says."""
     name = next((name for name in NAMES if name in there and there[name].is_file), None)
+    if name is None and (special := next((name for name in NAMES if name in there), None)) is not None:
+        raise NotAScene(f"{special} is a link or a special file, which is not read")
     if name is None and folder_ending(place):
         raise NotAScene(f"{' or '.join(NAMES)}, the list of its files, is missing", Result.INCOMPLETE)
     if name is None:
@@ -120,6 +130,33 @@ def _compare_with_name(listing: ProductListing, want: DesiredScene) -> None:
     tile, tiles = tile_of(named), {tile for file in listing.files for tile in _TILE.findall(file.name)}
     if tile is not None and tiles and tile not in tiles:
         raise NotAScene(f"it is another product: of tile {min(tiles)}")
+    radar = _RADAR.match(want.scene.id)
+    names = (_RADAR_FILE.fullmatch(file.name.rpartition("/")[2]) for file in listing.files)
+    takes = {"_".join(match.groups()).upper() for match in names if match is not None}
+    if radar is not None and takes and "_".join(radar.groups()) not in takes:
+        raise NotAScene(f"it is another product: {min(takes)}")
+
+
+def _compare_with_metadata(base: str, place: str, listing: ProductListing, want: DesiredScene) -> None:
+    """Compare the level and the name in the metadata of a Sentinel-2 product with the scene's id.
+
+    Raises:
+        NotAScene: it is another product.
+        OSError: the metadata cannot be read.
+        TransferError: a folder of a path is a symbolic link.
+    """
+    named, wanted = described(want.scene.id), product_id(want.scene.id)
+    metadata = next((match for file in listing.files if (match := _METADATA.fullmatch(file.name))), None)
+    if metadata is None or tile_of(named) is None:
+        return
+    if metadata[1] != named.product_type:
+        raise NotAScene(f"it is another product: of level {metadata[1]}")
+    if tree_listing.look(base, f"{place}/{metadata[0]}") is None:
+        return
+    with os.fdopen(safe_tree.open_file(base, f"{place}/{metadata[0]}", os.O_RDONLY), "rb") as file:
+        uri = _URI.search(file.read(MAX_SIZE))
+    if uri is not None and (product := product_id(uri[1].decode(errors="replace"))) != wanted:
+        raise NotAScene(f"it is another product: {product}")
 
 
 def _local(entry: TreeEntry, result: FileCheck, level: ProofLevel) -> LocalFile:

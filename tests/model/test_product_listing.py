@@ -120,11 +120,28 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a
         (listing(stream("a"), stream("./a", size="4")), "lists a twice"),
         (listing(stream("a"), head=BOMB, more="&b;"), "document type"),
         (listing(stream("a"), head='<!DOCTYPE x SYSTEM "file:///etc/passwd">'), "document type"),
+        (listing(stream("a"), head='<?xml version="1.0" encoding="klingon"?>'), "not XML"),
+        (listing(stream("a"), head='<?xml version="1.0" encoding="utf-7"?>'), "not XML|multi-byte"),
+        (listing(stream("a", size="9" * 5000)), "a size of 5,000 digits for a"),
+        (listing(stream("a"), more=100 * "<b>" + 100 * "</b>"), "nested more than 100 deep"),
+        (b"<b>" * 3_000_000, "nested more than 100 deep"),
     ],
 )
 def test_what_is_no_list(data, problem):
     with pytest.raises(ValueError, match=problem):
         read_listing(data)
+
+
+def test_a_list_of_any_number_of_elements_is_not_read(monkeypatch):
+    monkeypatch.setattr(product_listing, "_MAX_ELEMENTS", 1000)
+    with pytest.raises(ValueError, match="more than 1,000 elements"):
+        read_listing(listing(stream("a"), more="<b/>" * 1000))
+
+
+def test_files_are_listed_in_their_own_stream():
+    inner = '<byteStream size="4"><fileLocation href="b"/></byteStream>'
+    found = read_listing(listing(f'<byteStream size="3"><fileLocation href="a"/>{inner}</byteStream>'))
+    assert found.files == (RemoteFile(name="a", size=3), RemoteFile(name="b", size=4))
 
 
 def test_a_list_of_any_size_is_not_read(monkeypatch):

@@ -1,6 +1,9 @@
 """`init --from-folder`: a manifest that describes the products in a folder."""
 
+import io
+import random
 import shutil
+import zipfile
 
 import pytest
 import shapely
@@ -38,6 +41,9 @@ def test_what_a_folder_has_matches_its_manifest(workspace, sandbox, zips):
     assert len(manifest.aois) < len(manifest.datasets), "both types of one track have one area"
     optical = manifest.datasets["s2-l1c"]
     assert (optical.sensor, optical.product_type, optical.tile) == ("optical", "L1C", ("30UXC",))
+    satellites = {scene[:3] for scene in zips if scene.startswith("S2")}
+    names = {"S2A": "Sentinel-2A", "S2B": "Sentinel-2B"}
+    assert optical.satellite == (names[satellites.pop()] if len(satellites) == 1 else None)
     days = sorted(scene[11:19] for scene in zips if scene.startswith("S2"))
     text = (workspace.path / "work.toml").read_text()
     assert f"start = {days[0][:4]}-{days[0][4:6]}-{days[0][6:]}" in text
@@ -76,6 +82,17 @@ def test_options_that_contradict_a_folder(workspace, zips, arguments, problem):
     ran = workspace.run("init", "--from-folder", "old", *arguments)
     assert (ran.code, (workspace.path / "manifest.toml").exists()) == (2, False)
     assert problem in ran.err
+
+
+def test_scenes_of_one_satellite_only(workspace, zips):
+    few = {scene: data for scene, data in zips.items() if scene.startswith("S2B")}
+    assert few
+    fill(workspace.path / "old", few)
+    assert workspace.run("init", "--from-folder", "old").code == 0
+    manifest = load_manifest(workspace.path / "manifest.toml")
+    assert {dataset.satellite for dataset in manifest.datasets.values()} == {"Sentinel-2B"}
+    assert workspace.run("adopt").code == 0
+    assert workspace.run("plan", "--json").json["summary"]["fetch"] == 0
 
 
 def test_other_archives_and_dates(workspace, zips):
@@ -118,8 +135,10 @@ def test_folders_that_cannot_be_described(workspace, tmp_path):
         [(85, -170), (88, -80), (88, 80), (85, 170)],
         [(70, -180), (70, 180), (80, 180), (80, -180)],
         [(10, -100), (10, 100), (20, 100), (20, -100)],
+        [(10, 20), (10, 20.00003), (10.00003, 20.00003), (10.00003, 20)],
+        [(10, 179.99998), (10, 180), (10.00002, 180), (10.00002, 179.99998)],
     ],
-    ids=["antimeridian", "pole", "belt", "wide"],
+    ids=["antimeridian", "pole", "belt", "wide", "tiny", "tiny at the antimeridian"],
 )
 def test_any_footprint_gives_a_valid_manifest(workspace, corners):
     name = "S3A_OL_1_EFR____20190506T110621_20190506T110921_20190507T120000_0179_044_222_2160_LN1_O_NT_002.SEN3"
@@ -133,3 +152,20 @@ def test_any_footprint_gives_a_valid_manifest(workspace, corners):
     ran = workspace.run("init", "--from-folder", "old", "--archive", "cdse")
     assert ran.code == 0, ran.err
     assert 'product_type = "OL_1_EFR"' in (workspace.path / "manifest.toml").read_text()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_is_left_out(workspace, method):
+    (scene, data), *_ = over_harwell("2019-05-06", "2019-05-07", "Optical").items()
+    unzip(data, workspace.path / "old", name=f"{scene}.SAFE")
+    radar = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr(f"{radar}.SAFE/manifest.safe", random.Random(1).randbytes(5000).hex())
+    bad = bytearray(packed.getvalue())
+    start = bad.index(b"manifest.safe") + len("manifest.safe")
+    bad[start : start + 200] = b"\xff" * 200
+    (workspace.path / "old" / f"{radar}.zip").write_bytes(bad)
+    ran = workspace.run("init", "--from-folder", "old", "--json")
+    assert ran.code == 0, ran.err
+    assert "1 product of type GRD left out" in ran.json["warnings"][0]

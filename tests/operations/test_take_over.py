@@ -1,9 +1,11 @@
 """adopt takes over what other programs left: zips under many names, and extracted products."""
 
+import hashlib
 import os
 import random
 import re
 import shutil
+import sqlite3
 from collections import Counter
 
 import pytest
@@ -11,8 +13,12 @@ from effort import effort
 from kills import killed
 from products import over_harwell, unzip
 
+from sedas_sync.operations.adopt.placing import Placer
+
 PERIOD = '[dataset.all]\naoi = "harwell"\nstart = 2019-04-01\nend = 2019-07-31\nsensor = "all"\n'
 S2 = "S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918"
+
+UNKNOWN = b'<?xml version="1.0" encoding="klingon"?><a/>'
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +186,21 @@ def test_a_second_run_opens_no_file_and_looks_at_each_once(workspace, zips, monk
     assert [args for args in opened if ".sedas-sync" not in args[1]] == []
 
 
+def test_a_file_is_removed_from_the_other_folder_once_the_index_has_it(workspace, zips, monkeypatch):
+    for number, (scene, data) in enumerate(list(zips.items())[:4]):
+        put(workspace.path / "old" / f"{scene}.zip", data) if number % 2 else unzip(data, workspace.path / "old")
+    remove, recorded = Placer.remove_moved, []
+
+    def spy(self, path, found):
+        with sqlite3.connect(workspace.mirror / ".sedas-sync" / "index.db") as index:
+            recorded.append(index.execute("SELECT count(*) FROM files WHERE id = ?", (found.id,)).fetchone())
+        return remove(self, path, found)
+
+    monkeypatch.setattr(Placer, "remove_moved", spy)
+    assert workspace.run("adopt", "--from", "old", "--move").code == 0
+    assert recorded == 4 * [(1,)]
+
+
 def band(folder):
     return next(folder.rglob("*_B03.jp2"))
 
@@ -200,6 +221,7 @@ def change(file):
         (lambda folder: change(band(folder)), "wrong", "_B03.jp2 has another checksum than manifest.safe states"),
         (lambda folder: band(folder).write_bytes(b"cut"), "wrong", "_B03.jp2 has 3 bytes, and "),
         (lambda folder: (folder / "manifest.safe").write_bytes(b"<a/>"), "wrong", "manifest.safe: it lists no file"),
+        (lambda folder: (folder / "manifest.safe").write_bytes(UNKNOWN), "wrong", "manifest.safe: it is not XML"),
         (lambda folder: (folder / "manifest.safe").unlink(), "incomplete", "the list of its files, is missing"),
         (lambda folder: band(folder).unlink(), "incomplete", "1 of 19 files are missing, e.g. GRANULE"),
         (lambda folder: shutil.rmtree(folder / "GRANULE"), "incomplete", "15 of 19 files are missing, e.g. GRANULE"),
@@ -227,6 +249,60 @@ def test_a_folder_is_compared_with_the_id_in_its_name(workspace, zips):
     ran = workspace.run("adopt", "--json")
     assert {file["result"] for file in ran.json["files"]} == {"wrong"}
     assert all("it is another product: it was acquired at" in file["detail"] for file in ran.json["files"])
+
+
+def with_metadata(folder, change):
+    """Change the metadata of a Sentinel-2 product, and its list to match."""
+    file, listing = folder / "MTD_MSIL1C.xml", folder / "manifest.safe"
+    before, after = file.read_bytes(), change(file.read_bytes())
+    file.write_bytes(after)
+    text = listing.read_text().replace(hashlib.md5(before).hexdigest(), hashlib.md5(after).hexdigest())
+    listing.write_text(re.sub(rf'size="{len(before)}"(?=><fileLocation [^>]*/MTD_MSI)', f'size="{len(after)}"', text))
+
+
+def test_a_folder_of_another_product_of_the_same_time_is_not_the_scene(workspace, zips):
+    (radar, *_) = (scene for scene in zips if scene.startswith("S1"))
+    adopted = "its own name in its metadata"
+    later = f"{S2[:-1]}{(int(S2[-1]) + 1) % 10}"
+    cases = {
+        "of level L2A": (S2, lambda folder: rename_all(folder, "MTD_MSIL1C", "MTD_MSIL2A")),
+        later: (S2, lambda folder: with_metadata(folder, lambda data: data + uri(later))),
+        adopted: (S2, lambda folder: with_metadata(folder, lambda data: data + uri(S2))),
+        f"{radar[:3]}_EW_": (radar, lambda folder: rename_all(folder, f"{radar[:3].lower()}-iw", "s1x-ew", radar)),
+        "_ABCDEF": (radar, lambda folder: rename_all(folder, f"-{radar[56:62].lower()}-", "-abcdef-")),
+    }
+    for number, (said, (scene, spoil)) in enumerate(cases.items()):
+        spoil(unzip(zips[scene], workspace.path / str(number)))
+        (file,) = workspace.run("adopt", "--json", "--from", str(number)).json["files"]
+        if said == adopted:
+            assert file["result"] == "adopted", file
+            shutil.rmtree(workspace.mirror)
+        else:
+            assert file["result"] == "wrong", file
+            assert "it is another product: " in file["detail"]
+            assert said in file["detail"]
+
+
+def uri(name):
+    return f"<!-- --><PRODUCT_URI>{name}.SAFE</PRODUCT_URI>".encode()
+
+
+def rename_all(folder, old, new, scene=""):
+    """Rename the files of a product whose names have a part, and in its list too."""
+    new = new.replace("s1x", scene[:3].lower())
+    for file in list(folder.rglob("*")):
+        if old in file.name:
+            file.rename(file.with_name(file.name.replace(old, new)))
+    listing = folder / "manifest.safe"
+    listing.write_text(listing.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda file: file.symlink_to("/dev/null")])
+def test_a_list_that_is_no_file_is_not_read(workspace, zips, make):
+    folder = unzip(zips[S2], workspace.mirror, without=("manifest.safe",))
+    make(folder / "manifest.safe")
+    (file,) = workspace.run("adopt", "--json").json["files"]
+    assert (file["result"], file["detail"]) == ("wrong", "manifest.safe is a link or a special file, which is not read")
 
 
 def test_a_list_without_checksums_proves_the_structure(workspace, zips):

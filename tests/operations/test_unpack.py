@@ -237,7 +237,10 @@ def test_a_lock_of_zips_is_met_by_their_folders(workspace, sandbox, offered):
     again = workspace.run("apply", "--locked", "--json")
     assert (again.code, again.summary["kept"]) == (0, 2), again.err
     assert not downloads(sandbox, since)
-    assert workspace.run("verify").code == 0
+    verified = workspace.run("verify", "--json")
+    assert verified.code == 0
+    # The files have the level at which their zips were proved.
+    assert {file["level"] for file in verified.json["scenes"]} == {"digest"}
     assert workspace.run("lock", "--check").code == 0, "the same scenes"
     status = workspace.run("status", "--json").json["summary"]
     assert (status["held"], status["differs"]) == (2, 0)
@@ -267,6 +270,10 @@ def test_a_lock_of_zips_is_met_by_folders_that_were_adopted(workspace, sandbox, 
             packed.extractall(workspace.mirror)
     adopted = workspace.run("adopt", "--json")
     assert adopted.code == 0, adopted.err
+    checked = workspace.run("lock", "--check", "--json")
+    assert checked.code == 0, checked.out
+    assert workspace.run("lock").code == 0
+    assert (workspace.path / "manifest.lock").read_text() == pins
     since = len(sandbox.log)
     ran = workspace.run("apply", "--locked", "--json")
     assert (ran.code, ran.summary["kept"], ran.summary["fetched"]) == (0, len(zips), 0), ran.err
@@ -279,6 +286,24 @@ def test_a_lock_of_zips_is_met_by_folders_that_were_adopted(workspace, sandbox, 
     plan = workspace.run("plan", "--locked", "--json")
     assert {one["action"] for one in plan.json["actions"]} <= {"replace", "order"}
     assert workspace.run("verify").code == 1
+
+
+def test_a_lock_of_adopted_folders_is_met_by_their_zips(workspace, zips):
+    of_zips = shutil.copytree(workspace.mirror, workspace.path / "zips", ignore=shutil.ignore_patterns(".sedas-sync"))
+    shutil.rmtree(workspace.mirror)
+    for data in zips.values():
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            packed.extractall(workspace.mirror)
+    assert workspace.run("adopt").code == 0
+    assert workspace.run("lock").code == 0
+    lock = workspace.path / "manifest.lock"
+    pins = lock.read_text()
+    shutil.rmtree(workspace.mirror)
+    shutil.copytree(of_zips, workspace.mirror)
+    assert workspace.run("adopt").code == 0
+    checked = workspace.run("lock", "--check", "--json")
+    assert checked.code == 0, checked.out
+    assert lock.read_text() == pins
 
 
 def test_a_lock_with_another_zip_replaces_the_folder(workspace, sandbox, offered):

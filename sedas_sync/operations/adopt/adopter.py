@@ -29,8 +29,10 @@ from sedas_sync.operations.adopt.placing import Placer
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.wants import at_layout
 from sedas_sync.planning.sources import with_sources
+from sedas_sync.state.index import BatchWriter
 from sedas_sync.state.product_folder import FOLDER_ENDINGS
 from sedas_sync.state.untracked import Verdict, judge
+from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 
 _LIKE_AN_ID = re.compile(r"[^\s,/]+")
 """Names that may be the id of a scene: an archive can read a comma as the end of an id."""
@@ -45,7 +47,7 @@ class Adopter:
         how: How a file of another folder gets into the mirror.
         wants: The scenes that match the manifest.
         scenes: The scenes of the index.
-        record: Records a scene that is in its place. None for a dry run, which changes nothing.
+        writer: Records scenes that are in their places. None for a dry run, which changes nothing.
         look_up: Looks up files whose names are not among `wants`; None to leave them.
     """
 
@@ -57,20 +59,21 @@ class Adopter:
         *,
         wants: Mapping[SceneId, DesiredScene],
         scenes: Iterable[LocalScene],
-        record: Callable[[LocalScene], None] | None,
+        writer: BatchWriter | None,
         look_up: SceneLookup | None = None,
     ) -> None:
         self._context = context
         self._root = str(context.state.root)
         self._source = None if source is None else str(source)
         self._place = self._source or self._root
-        self._stopped: Callable[[], bool] = lambda: context.stopped_with is not None
+        self._stopped: Callable[[], bool] = lambda: self._disk_full or context.stopped_with is not None
         self._placer = Placer(root=self._root, source=self._source, how=how, stopped=self._stopped)
         self._wants = dict(wants)
         self._recorded = {scene.id: scene for scene in scenes}
         self._tracked = {path for scene in self._recorded.values() for path in scene.paths}
         self._folders = {scene.path for scene in self._recorded.values() if scene.is_folder}
-        self._record = record
+        self._writer = writer
+        self._disk_full = False
         self._look_up = look_up
         self._names = Names(self._wants)
         self.candidates: list[Candidate] = []
@@ -105,6 +108,8 @@ class Adopter:
             # Only one window of files is read ahead, so that a checked file is soon in its place.
             todo, window = list(chosen.items()), 4 * jobs
             for first in range(0, len(todo), window):
+                if self._stopped():
+                    break
                 checks = [(key, self._checked(pool, key, some)) for key, some in todo[first : first + window]]
                 for key, candidates in checks:
                     yield from self._adopt_scene(self._wants[key], candidates)
@@ -217,8 +222,8 @@ class Adopter:
             if verdict is None or self._stopped():
                 continue
             if isinstance(verdict, LocalScene):
-                if on_disk is None and self._record is not None:
-                    self._record(verdict)
+                if on_disk is None and self._writer is not None:
+                    self._writer.add(verdict)
                 on_disk = verdict.path
                 yield _held(want, candidate, on_disk)
                 continue
@@ -268,17 +273,29 @@ class Adopter:
         try:
             if not self._placer.is_free(candidate.path, found.path):
                 return done(Result.FAILED, taken)
-            if self._record is not None:
-                self._record(self._placer.put(candidate.path, found))
+            if self._writer is not None:
+                self._writer.add(self._placer.put(candidate.path, found))
         except FileExistsError:
             return done(Result.FAILED, taken)
         except InterruptedError:
             raise
         except (OSError, SedasSyncError) as error:
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                self._disk_full = True
+                return done(Result.FAILED, str(disk_error(self._root, error)))
             return done(Result.FAILED, str(error))
-        if self._record is not None and (warning := self._placer.remove_moved(candidate.path, found)) is not None:
-            self.warnings.append(warning)
+        if self._writer is not None and self._placer.moves:
+            self._remove_moved(self._writer, candidate, found)
         return done(Result.ADOPTED, _of_additions(verdict.added), path=found.path)
+
+    def _remove_moved(self, writer: BatchWriter, candidate: Candidate, found: LocalScene) -> None:
+        """Remove the files of a scene that was moved from another folder, once the index has the scene."""
+        recorded = writer.flush()
+        warning = self._placer.remove_moved(candidate.path, found) if recorded else None
+        if not recorded:
+            warning = f"{candidate.path}: is in the mirror, and stays here too, because the index could not be written"
+        if warning is not None:
+            self.warnings.append(warning)
 
 
 def _held(want: DesiredScene, candidate: Candidate, on_disk: str) -> File:

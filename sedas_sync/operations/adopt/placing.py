@@ -90,22 +90,33 @@ class Placer:
             safe_tree.discard(self.root, gathered)
             if safe_tree.stat(self.root, found.path) is not None:
                 raise FileExistsError(found.path)
-        for file in found.files:
-            bring(
-                f"{self.source}/{below(path, file.name)}",
-                self.root,
-                below(gathered, file.name),
-                sha256=file.sha256,
-                copy=self.how == "copy",
-                stopped=self.stopped,
-            )
+        try:
+            for file in found.files:
+                bring(
+                    f"{self.source}/{below(path, file.name)}",
+                    self.root,
+                    below(gathered, file.name),
+                    sha256=file.sha256,
+                    copy=self.how == "copy",
+                    stopped=self.stopped,
+                )
+        except BaseException:
+            # On a full disk its room is needed.
+            with suppress(OSError, TransferError):
+                safe_tree.discard(self.root, folder_place(found.id))
+            raise
         if found.is_folder:
             safe_tree.sync(self.root, f"{gathered}/-")
             safe_tree.move_folder(self.root, gathered, found.path)
 
+    @property
+    def moves(self) -> bool:
+        """Whether files of another folder are removed there."""
+        return self.source is not None and self.how == "move"
+
     def remove_moved(self, path: str, found: LocalScene) -> str | None:
         """Remove the files of another folder that were moved; return a warning if one cannot be removed."""
-        if self.source is None or self.how != "move":
+        if self.source is None:
             return None
         # Only the folders of a scene go with it.
         remove = safe_tree.remove if found.is_folder else safe_tree.drop

@@ -12,7 +12,6 @@ from msgspec import Struct
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.arguments import Jobs, Seconds
 from sedas_sync.model.events import Step
-from sedas_sync.model.local import LocalScene
 from sedas_sync.model.product_listing import NAMES
 from sedas_sync.model.results import Adoption, File, How
 from sedas_sync.operations.adopt.adopter import Adopter
@@ -81,8 +80,10 @@ def adopt_files(
         search = search_archives(context, on_event=on_event, on_found=on_found)
         state.own(index)
         number = begin_run(index, "adopt", context.clock())
+        # The files that are in their places are found again.
+        index.skip_when_full = True
         with BatchWriter(index, context.clock) as writer:
-            done = _adopt(context, options, search, index, warnings, writer.add)
+            done = _adopt(context, options, search, index, warnings, writer)
         code = done.exit_code if context.stopped_with is None else context.stopped_with
         end_run(index, number, context.clock(), code, done.counts)
         return done
@@ -94,9 +95,9 @@ def _adopt(
     search: SearchResult,
     index: Index,
     warnings: list[str],
-    record: Callable[[LocalScene], None] | None,
+    writer: BatchWriter | None,
 ) -> Adoption:
-    """Adopt the files for scenes that were found; `record` is None in a dry run."""
+    """Adopt the files for scenes that were found; `writer` is None in a dry run."""
     state = context.state
     adopter = Adopter(
         context,
@@ -104,7 +105,7 @@ def _adopt(
         options.how,
         wants=search.wants,
         scenes=index.local_scenes(),
-        record=record,
+        writer=writer,
         look_up=context.look_up() if options.known else None,
     )
     files: list[File] = []
@@ -120,7 +121,7 @@ def _adopt(
         mirror=str(state.root),
         source=str(options.source or state.root),
         search_complete=search.complete,
-        dry_run=record is None,
+        dry_run=writer is None,
         files=tuple(files),
         failures=(*(() if search.complete else search.failures), *adopter.failures),
         warnings=(*warnings, *search.warnings, *adopter.warnings),

@@ -7,7 +7,7 @@ from typing import TypeVar
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import Download
 from sedas_sync.net.connections import OK, PARTIAL, USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts
-from sedas_sync.net.policy import PermanentError
+from sedas_sync.net.policy import PermanentError, may_carry_secret
 from sedas_sync.transfer.answers import parse_range
 
 _HEAD_REFUSED = frozenset({403, 405, 501})
@@ -40,10 +40,12 @@ def remote_sizes(
     with closing(Connections()) as connections, Pool(jobs) as pool:
 
         def request(method: str, download: Download, **extra: str) -> Answer:
+            # A secret can be in a header of any name.
+            own = download.headers if may_carry_secret(download.url) else {}
             answer = connections.request(
                 method,
                 download.url,
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **download.headers, **extra},
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **own, **extra},
                 timeouts=Timeouts(connect_timeout, stall_timeout),
                 reach=download.widest_reach,
             )

@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, list_files, locate_file
-from sedas_sync.errors import ArchiveError
+from sedas_sync.archives.lenient import once
+from sedas_sync.archives.protocol import Archive, Warn, list_files, locate_file
+from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.files.integrity import algorithm
 from sedas_sync.manifest.tables import TransferConfig
 from sedas_sync.model.events import OnStep, Step, ignore_step
@@ -36,11 +37,14 @@ class RemoteSizes:
         self._transfer = transfer
         self._on_step = on_step
 
-    def request(self, files: Mapping[Key, tuple[str, Scene, RemoteFile]]) -> dict[Key, int]:
+    def request(
+        self, files: Mapping[Key, tuple[str, Scene, RemoteFile]], warn: Warn = lambda _: None
+    ) -> dict[Key, int]:
         """Request the sizes of files that are online.
 
         Args:
             files: the key of the archive, the scene and the file.
+            warn: called once for each reason for which credentials are not sent to the server of a file.
 
         Returns:
             The sizes that are known now. Files that cannot be requested are left out.
@@ -50,11 +54,19 @@ class RemoteSizes:
         """
         from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads urllib3
 
+        report = once(warn)
+
         def located() -> Iterator[tuple[Key, Download]]:
             for key, (archive, scene, file) in files.items():
                 if scene.online:
                     with suppress(ArchiveError):
-                        located = locate_file(self._archive_of(archive), scene, file)
+                        try:
+                            located = locate_file(self._archive_of(archive), scene, file)
+                        except AuthenticationError as error:
+                            if not error.forbidden:
+                                raise
+                            report(scene.id, f"its size is not known: {error}")
+                            continue
                         if located.open is None:
                             yield key, located
 

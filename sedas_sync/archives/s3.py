@@ -3,14 +3,15 @@
 An object is downloaded by a GET request to a link whose query has the signature, so that ranges, resume and proof are
 those of any file. botocore finds the credentials and signs; it sends no request to a bucket.
 
-Credentials belong to hosts, as all others: those of AWS to the hosts of its buckets and to the server that the
-environment or the user's own configuration names, those of the Copernicus Data Space to its server.
+Credentials belong to servers, as all others: those of AWS to the hosts of its buckets and to the server that the
+environment or the user's own configuration names (scheme, host and port), those of the Copernicus Data Space to its
+server. A link is signed only if nobody can read it on its way.
 """
 
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -40,7 +41,21 @@ _REGION_HEADER = "x-amz-bucket-region"
 _PAYER = {"x-amz-request-payer": "requester"}
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 _PUBLIC = "a public bucket needs none, with s3 = { anonymous = true } in the archive's table"
+_DENIED = "AccessDenied"
+_LOG_IN = "log in again, such as with `aws sso login`"
+_ADVICE = {
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
+    "InvalidObjectState": "the file is archived: it can be downloaded only after its owner restores it",
+    "InvalidAccessKeyId": "the server does not know the access key",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key",
+    "ExpiredToken": f"the login has expired: {_LOG_IN}",
+    "InvalidToken": f"the login is not valid: {_LOG_IN}",
+    _DENIED: "the account has no right to it",
+}
+"""By error code (error codes of the S3 API)."""
 _MOST_PAGES = 1000
+_LONGEST_LOGIN = 120.0
+"""Seconds that AWS's libraries may take to find credentials."""
 _TRIES = 3
 _REFUSED = frozenset({301, 307, 400, 403})
 """Statuses that name another region, or refuse a key or a signature (error codes of the S3 API)."""
@@ -87,8 +102,25 @@ def address_of(bucket: str, key: str, endpoint: str | None = None, region: str |
 
 def hosts_of(config: S3Config, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Return the hosts of the servers that the manifest or the environment names, which may be private."""
-    named = (config.endpoint, policy.setting(environ, *_OWN_SERVER))
-    return tuple(urlsplit(one).hostname or "" for one in named if one)
+    return tuple(policy.origin_of(one)[1] for one in (config.endpoint, _own_server(environ)) if one)
+
+
+def _own_server(environ: Mapping[str, str]) -> str | None:
+    """Return the server that the environment names; None if it names none.
+
+    Raises:
+        AuthenticationError: The variable is not an address.
+    """
+    found = policy.variable(environ, *_OWN_SERVER)
+    return None if found is None else _checked(found[1], found[0])
+
+
+def _checked(server: str, origin: str) -> str:
+    try:
+        policy.origin_of(server)
+    except ValueError as error:
+        raise AuthenticationError(f"{origin} is not the address of a server: {error}") from None
+    return server
 
 
 class Buckets:
@@ -142,31 +174,49 @@ class Buckets:
         """
         bucket, prefix = split(address)
         query = {"list-type": "2", "prefix": prefix}
+        with self._lock:
+            host = urlsplit(address_of(bucket, "", self._endpoint(place))).hostname or ""
+        # Elsewhere an object can be encrypted with a key of its own: its ETag looks like an MD5 and is none.
+        has_md5 = credentials.belongs(host, cdse.S3_VARIABLES, self._environ)
+        seen: set[str] = set()
         for _ in range(_MOST_PAGES):
             answer = self._list(bucket, query, place, pays=pays)
-            found = {_name(part): part.text for part in answer}
             for entry in (part for part in answer if _name(part) == "Contents"):
-                stated = {_name(part): part.text or "" for part in entry}
-                md5 = _MD5.fullmatch(stated.get("ETag", ""))
-                yield Listed(stated["Key"], int(stated["Size"]), md5[1] if md5 else None)
-            following = found.get("NextContinuationToken")
-            if found.get("IsTruncated") != "true" or not following:
+                yield _listed(entry, address, has_md5=has_md5)
+            following = _following(answer, address)
+            if following is None:
                 return
+            if following in seen:
+                raise ArchiveError(f"the list of {address} never ends: the server repeats a page")
+            seen.add(following)
             query = {**query, "continuation-token": following}
         raise ArchiveError(f"the list of {address} has more than {count(_MOST_PAGES, 'page')}")
 
+    def read(self, address: str, place: Place = AWS) -> session.Reply:
+        """Request a small object.
+
+        Raises:
+            ArchiveError: The request failed.
+            AuthenticationError: There are no credentials for the server of the bucket, or it refuses them.
+        """
+        bucket, key = split(address)
+        return self._ask(f"the request for {key.rpartition('/')[2]}", bucket, key, {}, place, pays=False)
+
     def _list(self, bucket: str, query: dict[str, str], place: Place, *, pays: bool) -> ET.Element:
         what = f"the request for the list of bucket {bucket}"
-        reply = self._ask_for_list(what, bucket, query, place, pays=pays)
+        reply = self._ask(what, bucket, "", query, place, pays=pays)
         try:
-            return ET.fromstring(reply.body)  # noqa: S314  # expat limits the expansion of entities
+            answer = ET.fromstring(reply.body)  # noqa: S314  # expat limits the expansion of entities
         except ET.ParseError:
             raise ArchiveError(f"the archive answered {what} with something that is not XML") from None
+        if _name(answer) != "ListBucketResult":
+            raise ArchiveError(f"the archive answered {what} with something else: {_name(answer)}")
+        return answer
 
-    def _ask_for_list(
-        self, what: str, bucket: str, query: dict[str, str], place: Place, *, pays: bool
+    def _ask(
+        self, what: str, bucket: str, name: str, query: dict[str, str], place: Place, *, pays: bool
     ) -> session.Reply:
-        url = self._signed(bucket, "", query, place, pays=pays)
+        url = self._signed(bucket, name, query, place, pays=pays)
         for attempt in range(_TRIES):
             reply = self._api.send("GET", url, headers={"Accept": "application/xml"}, kind="look_up")
             if reply.ok:
@@ -174,7 +224,9 @@ class Buckets:
             if reply.status not in _REFUSED or attempt == _TRIES - 1:
                 raise reply.error(what)
             try:
-                url = self._signed(bucket, "", query, place, pays=pays, refused=Download(url=url))
+                url = self._signed(
+                    bucket, name, query, place, pays=pays, refused=Download(url=url, refusal=str(reply.error(what)))
+                )
             except AuthenticationError:
                 raise
             except ArchiveError as error:
@@ -184,10 +236,10 @@ class Buckets:
     # -- servers and regions -----------------------------------------------------------------------------------------
 
     def _endpoint(self, place: Place) -> str | None:
-        """Return the server of a bucket; None for AWS."""
-        found = self._config.endpoint or place.endpoint or policy.setting(self._environ, *_OWN_SERVER)
-        if found is None and self._config.profile is not None:
-            found = self._aws().endpoint
+        """Return the server of a bucket; None for AWS. The manifest, the catalogue, the environment, the profile."""
+        found = self._config.endpoint or place.endpoint or _own_server(self._environ)
+        if found is None and not self._config.anonymous:
+            found = self._own_profiles_server()
         return None if found is None or _AWS.fullmatch(urlsplit(found).hostname or "") else found
 
     def _region(self, endpoint: str | None, bucket: str, place: Place, *, ask: bool = False) -> str | None:
@@ -223,19 +275,19 @@ class Buckets:
     ) -> str:
         with self._lock:
             endpoint = self._endpoint(place)
-            host = urlsplit(address_of(bucket, "", endpoint)).hostname or ""
-            key = None if self._config.anonymous else self._key(host)
+            server = address_of(bucket, "", endpoint)
+            key = None if self._config.anonymous else self._key(server)
             # A request without a signature is redirected to the region.
             region = place.region if key is None else self._region(endpoint, bucket, place)
             url = self._made(address_of(bucket, name, endpoint, region), query, key, region, pays=pays)
             if refused is None or _has_expired(refused.url, self._clock()) or _essence(url) != _essence(refused.url):
                 return url
-            key = None if self._config.anonymous else self._key(host, renew=True)
+            key = None if self._config.anonymous else self._key(server, renew=True)
             region = self._region(endpoint, bucket, place, ask=True)
             url = self._made(address_of(bucket, name, endpoint, region), query, key, region, pays=pays)
             if _essence(url) != _essence(refused.url):
                 return url
-            raise ArchiveError(self._advice(bucket, "" if key is None else key.source))
+            raise ArchiveError(self._advice(bucket, "" if key is None else key.source, refused.refusal))
 
     def _made(self, url: str, query: dict[str, str], key: "Key | None", region: str | None, *, pays: bool) -> str:
         """Return a link with its query, and with a signature if there is a key."""
@@ -247,31 +299,50 @@ class Buckets:
         )
         return signed
 
-    def _key(self, host: str, *, renew: bool = False) -> "Key":
-        """Return the access key for a host.
+    def _key(self, server: str, *, renew: bool = False) -> "Key":
+        """Return the access key for a server.
 
         Args:
-            host: The server of the bucket.
+            server: The address of the bucket.
             renew: Whether to read the AWS configuration again: the last key was refused.
 
         Raises:
-            AuthenticationError: There is none, or it may not be sent to this host.
+            AuthenticationError: There is none, or it may not be sent to this server.
         """
+        scheme, host, _ = origin = policy.origin_of(server)
+        if not policy.may_carry_secret(server):
+            raise AuthenticationError(
+                f"no credentials for {host}: its address is {scheme}://, and signed links are sent over https only; "
+                f"{_PUBLIC}",
+                forbidden=True,
+            )
         make_key: Callable[..., Key] = _with_botocore().Key
         own = [self._environ.get(name, "").strip() for name in cdse.S3_VARIABLES.names]
-        if self._config.profile is None and credentials.belongs(host, cdse.S3_VARIABLES, self._environ) and all(own):
+        # Other ports of this machine belong to other programs.
+        named = [_own_server(self._environ), self._config.endpoint if is_loopback(host) else None]
+        cdses = credentials.belongs(host, cdse.S3_VARIABLES, self._environ) and (
+            not is_loopback(host) or _is_one_of(origin, named)
+        )
+        if self._config.profile is None and cdses and all(own):
             return make_key(own[0], own[1], None, " and ".join(cdse.S3_VARIABLES.names))
         aws = self._aws(renew=renew)
-        servers = (policy.setting(self._environ, *_OWN_SERVER), aws.endpoint)
-        named = {urlsplit(one).hostname for one in servers if one}
-        if not (is_loopback(host) or _AWS.fullmatch(host) or host in named):
+        if not (_AWS.fullmatch(host) or _is_one_of(origin, [*named, self._own_profiles_server()])):
+            parts = urlsplit(server)
             wanted = (
                 f"set {' and '.join(cdse.S3_VARIABLES.names)}"
-                if credentials.belongs(host, cdse.S3_VARIABLES, self._environ)
-                else f"AWS credentials are not sent to it; to allow it, set {_OWN_SERVER[0]}=https://{host}"
+                if cdses
+                else "AWS credentials are not sent to it; "
+                f"to allow it, set {_OWN_SERVER[0]}={parts.scheme}://{parts.netloc}"
             )
-            raise AuthenticationError(f"no credentials for {host}: {wanted}")
-        found = aws.key()
+            raise AuthenticationError(f"no credentials for {host}: {wanted}", forbidden=not cdses)
+        try:
+            # A program of the user, or a login at AWS, may wait for ever.
+            found = self._api.run(aws.key, _LONGEST_LOGIN)
+        except TimeoutError:
+            raise AuthenticationError(
+                f"no credentials for {host}: AWS's libraries did not return any within {_LONGEST_LOGIN:.0f} s; see "
+                "whether credential_process, the SSO login or the role of this machine works"
+            ) from None
         if found is None:
             raise AuthenticationError(
                 f"no credentials for {host}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of "
@@ -279,22 +350,28 @@ class Buckets:
             )
         return found
 
+    def _own_profiles_server(self) -> str | None:
+        """Return the server that the profile names; None if it names none."""
+        found = self._aws().endpoint
+        return None if found is None else _checked(found, "endpoint_url in the AWS configuration")
+
     def _aws(self, *, renew: bool = False) -> "AwsSession":
         if self._session is None or renew:
             self._session = _with_botocore().AwsSession(self._config.profile)
         return self._session
 
-    def _advice(self, bucket: str, source: str) -> str:
+    def _advice(self, bucket: str, source: str, refusal: str) -> str:
         if not source:
             return (
                 f"the bucket {bucket} refuses requests without a signature: leave out `anonymous` in the archive's "
                 "`s3`, and set AWS credentials"
             )
-        refusal = f"the bucket {bucket} refuses {source}"
-        if self._config.requester_pays:
-            return f"{refusal}: the account has no right to it"
-        remedy = "s3 = { requester_pays = true } in the archive's table"
-        return f"{refusal}: the account has no right to it, or the requester pays for transfers; to pay, set {remedy}"
+        code = next((code for code in _ADVICE if code in refusal), "")
+        advice = _ADVICE.get(code, "")
+        if code == _DENIED and not self._config.requester_pays:
+            remedy = "s3 = { requester_pays = true } in the archive's table"
+            advice += f", or the requester pays for transfers; to pay, set {remedy}"
+        return f"the bucket {bucket} refuses {source}{': ' if advice else ''}{advice}"
 
 
 def _with_botocore() -> Any:
@@ -315,6 +392,39 @@ def _with_botocore() -> Any:
 def _name(element: ET.Element) -> str:
     """Return the name of an element without its namespace, which differs between servers."""
     return element.tag.rpartition("}")[2]
+
+
+def _is_one_of(origin: tuple[str, str, int], servers: Iterable[str | None]) -> bool:
+    return any(policy.origin_of(one) == origin for one in servers if one)
+
+
+def _listed(entry: ET.Element, address: str, *, has_md5: bool) -> Listed:
+    """Return an object of a list.
+
+    Raises:
+        ArchiveError: Its key or its size is missing or not valid.
+    """
+    stated = {_name(part): part.text or "" for part in entry}
+    key, size = stated.get("Key", ""), stated.get("Size", "").strip()
+    if not key or not (size.isascii() and size.isdecimal()):
+        raise ArchiveError(f"the list of {address} has an object without a key or a valid size: {key!r}, {size!r}")
+    md5 = _MD5.fullmatch(stated.get("ETag", "")) if has_md5 else None
+    return Listed(key, int(size), md5[1] if md5 else None)
+
+
+def _following(answer: ET.Element, address: str) -> str | None:
+    """Return the token of the next page of a list; None after the last one.
+
+    Raises:
+        ArchiveError: Whether another page follows is not clear.
+    """
+    found = {_name(part): (part.text or "").strip() for part in answer}
+    following, truncated = found.get("NextContinuationToken"), found.get("IsTruncated", "false").lower()
+    if following:
+        return following
+    if truncated != "false":
+        raise ArchiveError(f"the list of {address} is incomplete: the server has more, and does not state how to go on")
+    return None
 
 
 def _parameters(url: str) -> dict[str, str]:

@@ -29,11 +29,12 @@ class S3Config(BaseModel):
 
     endpoint: fields.Address | None = Field(
         default=None,
-        description="The server of the buckets; by default what the catalogue or the environment names, or AWS.",
+        description="The server of the buckets; by default what the catalogue, or else the environment, or else your "
+        "AWS profile names, or AWS.",
     )
     region: Annotated[str, Field(pattern=REGION)] | None = Field(
         default=None,
-        description="The region of the buckets; by default what the catalogue or the bucket names.",
+        description="The region of the buckets; by default what the catalogue, or else the bucket names.",
     )
     requester_pays: bool = Field(
         default=False, description="Whether your account pays for transfers from buckets that require it."
@@ -82,8 +83,8 @@ S3Key = Annotated[
     Field(
         description="How files in S3 buckets (`s3://`) are downloaded; without it they are not, and `{}` is enough. "
         "`requester_pays = true`: your account pays for transfers. `anonymous = true`: no login, for public buckets. "
-        "`profile`: of your AWS configuration. `endpoint`, `region`: if neither the catalogue nor the environment "
-        "names them. Needs the extra `sedas-sync[s3]`, except for public buckets."
+        "`profile`: of your AWS configuration. `endpoint`, `region`: used instead of what the catalogue, the "
+        "environment or the bucket names. Needs the extra `sedas-sync[s3]`, except for public buckets."
     ),
 ]
 """None if files in buckets are not downloaded."""

@@ -33,13 +33,17 @@ class AwsSession:
     """
 
     def __init__(self, profile: str | None) -> None:
-        self._session = botocore.session.Session(profile=profile)
         self._credentials: Any = None
         try:
+            self._session = botocore.session.Session(profile=profile)
             self.endpoint: str | None = self._session.get_scoped_config().get("endpoint_url")
             """The server that the profile names."""
         except ProfileNotFound:
             raise AuthenticationError(f"the AWS configuration has no profile {profile or 'of AWS_PROFILE'!r}") from None
+        except (BotoCoreError, OSError, ValueError) as error:
+            raise AuthenticationError(
+                f"the AWS configuration cannot be read: {redact.redact(sentence(error))}"
+            ) from error
 
     def key(self) -> Key | None:
         """Return a key that is valid now; None if there is none.

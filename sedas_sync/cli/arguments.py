@@ -158,7 +158,7 @@ sedas-sync adopt --from /mnt/disk --copy
             metavar="COMMAND",
             help="Run this for each scene as it arrives; {path} and {id} are replaced. Its failures are counted.",
         ),
-        Option(["--exec-jobs", "command_jobs"], type=IntRange(min=1), default=1, help="Number of commands at once."),
+        Option(["--exec-jobs", "command_jobs"], type=IntRange(min=1), help="Number of commands at once.  [default: 1]"),
         lock_timeout,
         more="Downloads what is missing, places orders and waits for them. On a terminal it shows the plan and asks.",
         examples="""
@@ -189,7 +189,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
     ),
     _command(
         "export",
-        "Write the mirror's catalogue as STAC, GeoJSON or CSV.",
+        "Write the mirror's catalogue as STAC, GeoJSON, GeoParquet or CSV.",
         manifest,
         Option(
             ["--format", "how"],

@@ -1,21 +1,26 @@
 """Open the mirror of a manifest for a command."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from sedas_sync.api import Mirror
 from sedas_sync.archives.replay import read_record
+from sedas_sync.cli.manifest import checked_manifest
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import interruptible, opened_file, reporting, start_logging
-from sedas_sync.operations.load import load_manifest
-from sedas_sync.operations.lock_file import check_output
+from sedas_sync.cli.session import interruptible, opened_file, reporting
 from sedas_sync.output.reporters import Reporter
 
 
 @contextmanager
 def opened_mirror(
-    manifest: str, common: Globals, *, record: str | None = None, replay: str | None = None
+    manifest: str,
+    common: Globals,
+    *,
+    record: str | None = None,
+    replay: str | None = None,
+    outputs: Mapping[str, str | None] | None = None,
+    inputs: Mapping[str, str | None] | None = None,
 ) -> Iterator[Mirror]:
     """Open the mirror of a manifest.
 
@@ -24,11 +29,12 @@ def opened_mirror(
         common: the global options.
         record: write all answers of the archives to this file.
         replay: take the answers from this file instead of asking the archives.
+        outputs: the other files that the command writes, by their options.
+        inputs: the other files that it reads.
     """
-    start_logging(common)
-    checked = load_manifest(manifest)
-    if record is not None:
-        check_output(record, checked)
+    checked = checked_manifest(
+        manifest, common, {**(outputs or {}), "--record": record}, {**(inputs or {}), "--replay": replay}
+    )
     if replay is not None:
         with opened_file(replay, "r") as file:
             saved = read_record(file, replay)
@@ -45,7 +51,13 @@ def opened_mirror(
 
 @contextmanager
 def shown_mirror(
-    manifest: str, common: Globals, *, summary: bool = True, record: str | None = None, replay: str | None = None
+    manifest: str,
+    common: Globals,
+    *,
+    summary: bool = True,
+    record: str | None = None,
+    replay: str | None = None,
+    outputs: Mapping[str, str | None] | None = None,
 ) -> Iterator[tuple[Mirror, Reporter]]:
     """Open the mirror of a manifest for a command that shows its progress, and that a signal ends at once.
 
@@ -55,8 +67,9 @@ def shown_mirror(
         summary: see `reporting`.
         record: see `opened_mirror`.
         replay: see `opened_mirror`.
+        outputs: see `opened_mirror`.
     """
-    opened = opened_mirror(manifest, common, record=record, replay=replay)
+    opened = opened_mirror(manifest, common, record=record, replay=replay, outputs=outputs)
     with opened as mirror, reporting(common, summary=summary) as reporter, interruptible(reporter):
         mirror.on_step = reporter.step
         yield mirror, reporter

@@ -5,7 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,7 +35,12 @@ class Globals:
     @property
     def logs(self) -> bool:
         """Whether a log is written, to a file or with `-vv` to standard error."""
-        return self.log_file is not None or self.verbose >= 2  # noqa: PLR2004  # -vv
+        return self.log_file is not None or self.logs_to_terminal
+
+    @property
+    def logs_to_terminal(self) -> bool:
+        """Whether the log goes to standard error: with `-vv`."""
+        return self.verbose >= 2  # noqa: PLR2004  # -vv
 
 
 def take_globals(values: dict[str, object]) -> Globals:
@@ -67,13 +72,14 @@ class _Seconds(click.FloatRange):
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer versions only
-    """A duration such as `26h` or `7d`, as seconds."""
+    """A duration such as `26h` or `7d`, or a number of seconds, as seconds."""
 
     name = "duration"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return float(import_module("sedas_sync.manifest.units").duration(value))
+            seconds = float(value) if re.fullmatch(r"\d+(\.\d+)?", str(value)) else value
+            return float(import_module("sedas_sync.manifest.units").duration(seconds))
         except ValueError as error:
             self.fail(f"{value!r} {error}.", param, ctx)
 
@@ -85,7 +91,13 @@ class FilePath(click.Path):
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
         """Return the path with the home folder."""
-        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111  # pathlib takes long to import
+        if str(value).startswith("~"):
+            errors, paths = (import_module(f"sedas_sync.{name}") for name in ("errors", "files.paths"))
+            try:
+                value = paths.expanded(str(value))
+            except errors.ManifestError as error:
+                self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def completed_by(name: str) -> "Completer":

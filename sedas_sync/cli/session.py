@@ -1,9 +1,8 @@
-"""What commands share: JSON output, progress, logs and signals."""
+"""What commands share: JSON output, progress and signals."""
 
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,9 +18,7 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.text import count
-from sedas_sync.net.redact import logger_of
 from sedas_sync.output.documents.base import Part, json_lines
-from sedas_sync.output.logging import log_to
 from sedas_sync.output.reporters import JsonLines, PlainLines, Reporter
 from sedas_sync.output.style import can_draw_bars, can_steer, look_of
 
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
 
 CHANGES_TO_MAKE = 10
 """The exit code of `plan --exit-code` and `lock --check` if there are changes to make."""
-_LOGS = 2
-"""The verbosity from which the log goes to the terminal."""
 _LISTED = 10
 """The number of scenes that are named of those that an export left out."""
 
@@ -76,7 +71,7 @@ def end_with(code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-# -- files and logs --------------------------------------------------------------------------------------------------
+# -- files --------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -92,26 +87,6 @@ def opened_file(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
         raise ManifestError(f"{path}: cannot be opened: {error.strerror}") from None
     with file:
         yield file
-
-
-def start_logging(common: Globals) -> None:
-    """Start the log as the global options say.
-
-    Raises:
-        ManifestError: the log file cannot be written.
-    """
-    threading.excepthook = _log_thread_error
-    if not common.logs:
-        return
-    try:
-        log_to(common.log_file, to_stderr=common.verbose >= _LOGS)
-    except OSError as error:
-        raise ManifestError(f"--log-file {common.log_file}: cannot be written: {error.strerror}") from None
-
-
-def _log_thread_error(of: threading.ExceptHookArgs) -> None:
-    """Log what ended a thread. The code that waits for the thread reports it."""
-    logger_of(__name__).debug("a thread has ended", exc_info=of.exc_value)
 
 
 # -- progress and signals --------------------------------------------------------------------------------------------
@@ -130,7 +105,7 @@ def reporting(common: Globals, *, json_lines: bool = False, summary: bool = True
     # With a log on the terminal there is no place for bars.
     if json_lines:
         reporter = JsonLines()
-    elif common.progress and 0 <= common.level < _LOGS and can_draw_bars(sys.stderr):
+    elif common.progress and common.level >= 0 and not common.logs_to_terminal and can_draw_bars(sys.stderr):
         from sedas_sync.output.progress import ProgressBars  # noqa: PLC0415  # tqdm takes 20 ms; only a terminal needs it
 
         reporter = ProgressBars(common.level, summarise=summary)

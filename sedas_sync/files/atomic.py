@@ -1,5 +1,6 @@
 """Write files outside a mirror atomically: readers see the old content or the new one."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,16 +8,19 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, SedasSyncError
 
 _MODE = 0o666
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Errors of the file system: nothing on the command line is wrong."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically.
 
     Raises:
-        ManifestError: It cannot be written.
+        ManifestError: It cannot be written there.
+        SedasSyncError: The file system is full or fails.
     """
     with writing_whole(path) as file:
         file.write(content)
@@ -29,7 +33,8 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
     A link at `path` stays, and its target is replaced.
 
     Raises:
-        ManifestError: It cannot be written.
+        ManifestError: It cannot be written there.
+        SedasSyncError: The file system is full or fails.
     """
     target = Path(os.path.realpath(path))
     name = None
@@ -43,7 +48,8 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
         Path(name).replace(target)
         name = None
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be written: {error.strerror}") from None
+        kind = SedasSyncError if error.errno in _NO_SPACE else ManifestError
+        raise kind(f"{path}: cannot be written: {error.strerror}") from None
     finally:
         if name is not None:
             with suppress(OSError):

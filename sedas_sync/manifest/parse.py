@@ -76,6 +76,8 @@ class Manifest:
     """The areas by name."""
     datasets: Mapping[str, Dataset]
     """In the order of the manifest."""
+    aoi_files: tuple[str, ...] = ()
+    """The AOI files that the manifest names, as they are written there."""
 
     @property
     def first_archive(self) -> dict[str, str | None]:
@@ -131,6 +133,7 @@ def parse(
         transfer=transfer,
         aois=MappingProxyType({name: aoi for name, aoi in aois.items() if aoi is not None}),
         datasets=MappingProxyType(datasets),
+        aoi_files=tuple(str(table["file"]) for table in tree.get("aoi", {}).values() if "file" in table),
     )
 
 
@@ -256,7 +259,7 @@ def _area(given: AoiTable | str, read_aoi: ReadAoi, path: str, report: ProblemLi
 
     try:
         return area_of(given, read_aoi)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ManifestError) as error:
         report.add(path, str(error))
         return None
 

@@ -62,6 +62,8 @@ class ReasonCode(StrEnum):
     """It matched a dataset until a relative date moved on."""
     NOT_LISTED = "not_listed"
     """It matches a dataset, and the catalogue no longer lists it."""
+    LOST = "lost"
+    """Its file is missing, and no search or lock file has it: only its row in the index is removed."""
     NOT_IN_LOCK = "not_in_lock"
     """It is not in the lock file, and the archive still has it."""
     SUCCESSOR_MISSING = "successor_missing"

@@ -381,6 +381,9 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     resumed.
     """
 
+    refusal: str = ""
+    """What the server answered, if the archive is asked for another link because the server refused this one."""
+
     def __hash__(self) -> int:
         return hash(self.url)
 

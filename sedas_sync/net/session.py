@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import requests
@@ -34,12 +34,14 @@ import requests
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
 from sedas_sync.model.text import bucket_error
+from sedas_sync.net import sockets
 from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts
 from sedas_sync.net.policy import PermanentError
 from sedas_sync.net.redact import logger_of, shorten
 from sedas_sync.net.retry import backoff, http_date, retry_after
 
 _log = logger_of(__name__)
+Result = TypeVar("Result")
 
 LONGEST_WAIT = 300.0
 """Seconds. If Retry-After asks for a longer pause, the answer is returned at once."""
@@ -291,6 +293,25 @@ class Api:
             return self._send(prepared, repeat=repeat, final=final, kind=kind)
         finally:
             self._retrying.pop(threading.get_ident(), None)
+
+    def run(self, call: Callable[[], Result], seconds: float) -> Result:
+        """Run a call of a library that cannot be interrupted; it is left behind after `stop` or `interrupt`.
+
+        Args:
+            call: The call; it ends by itself sooner or later.
+            seconds: Time that it may take.
+
+        Raises:
+            StoppedError: `stop` or `interrupt` was called.
+            TimeoutError: It took too long.
+        """
+        interrupted = self._under_way[0]
+        try:
+            if not self._stop.is_set():
+                return sockets.call_stoppable(call, seconds, interrupted)
+        except sockets.RequestStopped:
+            pass
+        raise StoppedError("stopped before the archive was asked")
 
     def _send(
         self, prepared: requests.PreparedRequest, *, repeat: bool, final: Callable[[Reply], bool] | None, kind: str

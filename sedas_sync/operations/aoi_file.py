@@ -292,20 +292,40 @@ def _polygon_found(value: Mapping[str, Any]) -> Iterator[bool]:
 
 
 def _feature_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return unique names of features, from their properties; a feature without a name gets its number."""
+    """Return unique names of features, from their properties; a feature without a name gets its number.
+
+    The best property is different for each feature. If there is none, names that several features have are numbered.
+    """
     lowered = [{key.lower(): value for key, value in row.items()} for row in rows]
     numbered = ["area"] if len(rows) == 1 else [f"area-{number}" for number in range(1, len(rows) + 1)]
-    best = numbered
+    best, repeated = numbered, list[str]()
     for key in _NAMING:
         given = [_plain_name(row.get(key)) for row in lowered]
         names = [name or number for name, number in zip(given, numbered, strict=True)]
         if len({name.casefold() for name in names}) < len(names):
+            repeated = repeated or names
             continue
         if all(given):
             return names
         if best is numbered and any(given):
             best = names
-    return best
+    return _numbered(repeated) if best is numbered and repeated else best
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Return names with a number at the end of each that was there before, such as `North-field-2`."""
+    taken = {name.casefold() for name in names}
+    seen = set[str]()
+    unique = []
+    for name in names:
+        new, number = name, 1
+        while name.casefold() in seen and new.casefold() in taken:
+            number += 1
+            new = f"{name[: _NAME_LENGTH - len(str(number)) - 1]}-{number}"
+        taken.add(new.casefold())
+        seen.add(name.casefold())
+        unique.append(new)
+    return unique
 
 
 def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:

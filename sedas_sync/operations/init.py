@@ -11,6 +11,7 @@ import shapely
 
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.geometry import Polygonal
+from sedas_sync.geometry.polygons import TURN
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.text import clipped, printable
 from sedas_sync.operations.aoi_file import NamedArea, read_areas
@@ -59,11 +60,19 @@ def from_box(box: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B00
     numbers = box.replace(",", " ").split()
     area = Area(name="area", key="bbox", value=", ".join(numbers), comment="west south east north, degrees")
     try:
-        [float(number) for number in numbers]
+        values = [float(number) for number in numbers]
         text, manifest = _checked(manifest_text(wish, [area]), target)
     except ValueError:
         raise ManifestError(f"--bbox {box!r}: must be four numbers: west, south, east, north") from None
-    return Start(text, tuple(manifest.aois))
+    return Start(text, tuple(manifest.aois), _if_wide(box, *values))
+
+
+def _if_wide(box: str, west: float, south: float, east: float, north: float) -> tuple[str, ...]:  # noqa: ARG001
+    """Return a warning if a box crosses the antimeridian and most longitudes: its west and east may be swapped."""
+    width = east - west + (TURN if west > east else 0)
+    if width <= TURN / 2 or (west <= east and west >= -TURN / 2 and east <= TURN / 2):
+        return ()
+    return (f"--bbox {box}: crosses the antimeridian, {width:g}° wide; are west and east swapped?",)
 
 
 def from_file(source: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B008  # immutable

@@ -95,15 +95,17 @@ def find_products(folder: str) -> FoundProducts:
 
 def _dataset(name: str, aoi: str, product_type: str, track: int, scenes: Sequence[Scene]) -> FoundScenes:
     days = sorted(scene.start.date().isoformat() for scene in scenes if scene.start is not None)
+    satellites = sorted(_satellites(scenes))
     tiles = {tile for scene in scenes if (tile := tile_of(scene)) is not None}
     return FoundScenes(
         name=name,
         aoi=aoi,
-        comment=f"{count(len({scene.id for scene in scenes}), 'scene')} of {', '.join(sorted(_satellites(scenes)))}",
+        comment=f"{count(len({scene.id for scene in scenes}), 'scene')} of {', '.join(satellites)}",
         start=days[0],
         end=days[-1],
         product_type=product_type,
         sensor=scenes[0].sensor,
+        satellite=satellites[0] if len(satellites) == 1 else None,
         tiles=tuple(sorted(tiles)) if len(tiles) <= _MOST_TILES else (),
         relative_orbit=track or None,
     )

@@ -67,12 +67,22 @@ class Preset:
     product_types: Mapping[str, str] = NOTHING
     """The product type that is written by default, by sensor."""
 
+    def has_type(self, sensor: str, product_type: str) -> bool:
+        """Return whether the archive may have a type. The name of a collection ends with the one that it has."""
+        collection = self.collections.get(sensor)
+        if collection is None:
+            return True
+        own = collection.rpartition("-")[2].upper()
+        return product_type.upper() in _SAME_TYPES.get(own, (own,))
+
     @property
     def sensors(self) -> tuple[str, ...]:
         """The sensors whose scenes can be downloaded."""
         return tuple(self.collections or self.product_types)
 
 
+_SAME_TYPES: Mapping[str, tuple[str, ...]] = {"L2A": ("L2A", "S2MSI2A"), "GRD": ("GRD", "GRDH", "GRDM", "GRDF")}
+"""Names of the same product type, or of a part of it."""
 _PRODUCTS = MappingProxyType({"optical": "L1C", "sar": "GRD"})
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
@@ -163,6 +173,8 @@ class FoundScenes:
     """Day of the last acquisition."""
     product_type: str
     sensor: str | None = None
+    satellite: str | None = None
+    """If all scenes are of one."""
     tiles: tuple[str, ...] = ()
     """MGRS tiles of Sentinel-2."""
     relative_orbit: int | None = None
@@ -200,11 +212,24 @@ def manifest_text(wish: Wish, areas: Sequence[Area] = ()) -> str:
             f"--archive {wish.archive} has no {missing[0]} scenes that can be downloaded; take "
             f"{' or '.join(name for name, one in PRESETS.items() if missing[0] in one.sensors)}"
         )
+    if wish.product_type and not all(preset.has_type(sensor, wish.product_type) for sensor in sensors):
+        raise ManifestError(
+            f"--archive {wish.archive} has no scenes of type {wish.product_type} that can be downloaded; take "
+            f"{' or '.join(_archives_with(wish.product_type, sensors))}"
+        )
     collections = [toml_string(preset.collections[sensor]) for sensor in sensors if preset.collections]
     head = _head(preset.table.format(collections=", ".join(collections)))
     tables = "".join(map(_table, areas)) or _HARWELL
     datasets = [_EXAMPLE.format(aoi=aoi)] if wish.is_example else [_dataset(wish, sensor, aoi) for sensor in sensors]
     return head + tables + "\n".join(datasets)
+
+
+def _archives_with(product_type: str, sensors: Sequence[str]) -> list[str]:
+    return [
+        name
+        for name, preset in PRESETS.items()
+        if all(sensor in preset.sensors and preset.has_type(sensor, product_type) for sensor in sensors)
+    ]
 
 
 def _sensors(wish: Wish) -> tuple[str, ...]:
@@ -254,6 +279,7 @@ def _found(wish: Wish, found: FoundScenes) -> str:
         f"start = {_date(wish.start or found.start)}",
         f"end = {_date(wish.end or found.end)}           # inclusive: up to 23:59:59 UTC",
         *([f'sensor = "{found.sensor}"'] if found.sensor else []),
+        *([f"satellite = {toml_string(found.satellite)}"] if found.satellite else []),
         f"product_type = {toml_string(found.product_type)}",
         *([f"tile = [{', '.join(map(toml_string, found.tiles))}]"] if found.tiles else []),
         *([f"relative_orbit = {found.relative_orbit}"] if found.relative_orbit else []),

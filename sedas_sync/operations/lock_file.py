@@ -1,18 +1,14 @@
 """The lock file of a manifest: its path, and reading and writing it completely or not at all."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import writing_whole
-from sedas_sync.files.paths import user_path
-from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.planning.lock import Lock
 from sedas_sync.planning.lock_changes import mismatches
 from sedas_sync.planning.lock_text import LockDamagedError, lines, loads
-from sedas_sync.state.index import Index
 
 
 def lock_path(manifest: str | os.PathLike[str]) -> Path:
@@ -81,21 +77,3 @@ def write_lock(manifest: Manifest, lock: Lock) -> None:
     """
     with writing_whole(lock_path(manifest.source)) as file:
         file.writelines(line.encode() for line in lines(lock))
-
-
-def check_output(file: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Check that a file to write is not the manifest, its lock file, or a file of the mirror.
-
-    Raises:
-        ManifestError: It is one of them.
-    """
-    target, source = Path(os.path.realpath(file)), Path(manifest.source)
-    root = Path(os.path.realpath(user_path(source.parent, manifest.mirror.path)))
-    known = {Path(os.path.realpath(name)) for name in (source, source.with_suffix(".lock"))}
-    if root in target.parents and target.exists():
-        with suppress(SedasSyncError), Index(root) as index:
-            known |= {root / path for held in index.local_scenes() for path in held.paths}
-    if target in known or root / STATE in (target, *target.parents):
-        raise ManifestError(
-            f"{file}: is a file of the mirror, its manifest or its lock file, and is not changed; name another file"
-        )

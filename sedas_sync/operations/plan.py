@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.archives.protocol import orders_of
+from sedas_sync.archives.protocol import Warn, orders_of
 from sedas_sync.errors import AuthenticationError, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files import tree_listing
 from sedas_sync.model.arguments import one_or_more
@@ -32,6 +32,7 @@ from sedas_sync.operations.context import (
 )
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock, find_departures
+from sedas_sync.operations.recheck import forget_earlier_searches
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.wants import (
     Wants,
@@ -123,6 +124,9 @@ def plan_mirror(
     plan = replace(plan, datasets=datasets, failures=failures, left=left, searched=found.searched, made=found.time)
     if not disk.count:
         plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
+    if context.state.is_locked:
+        # This plan is about to be carried out.
+        forget_earlier_searches(context, plan)
     return add_prunes(context, plan, found, relock=relock) if prune else plan
 
 
@@ -133,7 +137,8 @@ def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:
     if number <= 0:
         return []
     files = f"{count(number, 'file')} in the mirror {'is' if number == 1 else 'are'} not in the index"
-    return [f"{files}: `sedas-sync adopt` finds scenes among them, so that they are not downloaded again"]
+    adopt = "`sedas-sync adopt` finds scenes among them, so that they are not downloaded again"
+    return [f"{files}: {adopt}; with --all also those that no longer match"]
 
 
 def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:
@@ -305,7 +310,7 @@ def make_plan(
     context.step("comparing", len(scenes))
     actions = choose_actions(scenes, observed, orders, comparison)
     if sizes:
-        actions = _with_sizes(context, actions)
+        actions = _with_sizes(context, actions, said.append)
     said.extend(warn_of_replacements(actions, disk.count))
     if disk.unpacks and not context.manifest.mirror.unpack:
         said.extend(_staying_folders(actions))
@@ -408,7 +413,7 @@ def _poll(
     return answers
 
 
-def _with_sizes(context: MirrorContext, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+def _with_sizes(context: MirrorContext, actions: tuple[Action, ...], warn: Warn) -> tuple[Action, ...]:
     """Request the sizes of scenes to download that the catalogue does not state."""
     wants = [a.wanted for a in actions if a.wanted is not None and a.kind in TRANSFERS and a.size is None]
     files = {
@@ -417,7 +422,7 @@ def _with_sizes(context: MirrorContext, actions: tuple[Action, ...]) -> tuple[Ac
         if want.scene.online
         for number, file in enumerate(want.sources[0].scene.files)
     }
-    known = context.remote_sizes.request({key: one for key, one in files.items() if one[2].size is None})
+    known = context.remote_sizes.request({key: one for key, one in files.items() if one[2].size is None}, warn)
     totals: dict[SceneId, int] = {}
     unknown: set[SceneId] = set()
     for key, (_, _, file) in files.items():

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files import tree_listing
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Departure
@@ -22,7 +23,7 @@ from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.planning import prune
 from sedas_sync.planning.departures import departures, matches
-from sedas_sync.planning.limits import without_prunes
+from sedas_sync.planning.limits import warn_of_removals, without_prunes
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.history import date_rules, last_run, last_time, listed
 from sedas_sync.state.index import Index
@@ -61,6 +62,7 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, reloc
             *prune.warn_of_lost(decision.keep),
             *changed.values(),
             *_warn_of_locked(context, () if relock else removals),
+            *_warn_of_many(context, removals),
         ),
         refusals=(*plan.refusals, *_refusals(decision)),
     )
@@ -100,6 +102,7 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
         wrong_clock=find_wrong_clock(context),
         since=_unchanged_since(context),
     )
+    decision = prune.forget_lost(decision, _without_files(context, decision))
     look_up.ask({action.id: archives_of(manifest, action.datasets) for action in decision.keep})
     lost = {failure.id: failure.error for failure in look_up.failures}
     decision = prune.keep_until_superseded(prune.judge_by_lock(decision, lost, wants), plan.actions)
@@ -107,9 +110,20 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
     return replace(
         plan,
         actions=(*plan.actions, *decision.stay, *removals),
-        warnings=(*plan.warnings, *decision.doubts.values(), *decision.warnings, *changed.values()),
+        warnings=(
+            *plan.warnings,
+            *decision.doubts.values(),
+            *decision.warnings,
+            *changed.values(),
+            *_warn_of_many(context, removals),
+        ),
         refusals=(*plan.refusals, *_refusals(decision)),
     )
+
+
+def _warn_of_many(context: MirrorContext, removals: Iterable[Action]) -> list[str]:
+    with context.state.index(write=False) as (index, _):
+        return warn_of_removals(removals, index.count())
 
 
 def _refusals(decision: prune.PruneDecision) -> tuple[Failure, ...]:
@@ -173,7 +187,7 @@ def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str
         for offer in found.offers.values():
             if held.id in offer.scenes:
                 offered[held.id] = offer.scenes[held.id]
-    return prune.judge(
+    decision = prune.judge(
         context.manifest,
         found.wants,
         offered,
@@ -182,6 +196,15 @@ def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str
         wrong_clock=wrong_clock,
         since=_unchanged_since(context),
     )
+    return prune.forget_lost(decision, _without_files(context, decision))
+
+
+def _without_files(context: MirrorContext, decision: prune.PruneDecision) -> set[SceneId]:
+    """Return the scenes that are kept only by the index: no file of them is on disk."""
+    here = [action.local for action in decision.keep if action.local is not None]
+    paths = [path for local in here for path in local.paths]
+    files = tree_listing.listing(str(context.state.root), paths) if paths else {}
+    return {local.id for local in here if files.keys().isdisjoint(local.paths)}
 
 
 def _has_relative_dates(context: MirrorContext) -> bool:

@@ -3,7 +3,8 @@
 The archives are not asked again for a dataset if all of this is true:
 
 1. The manifest has `recheck` for it, and its interval ended more than 60 days ago.
-2. Less than `recheck` ago, a complete search was made with the same rules, areas and archives.
+2. Less than `recheck` ago, a complete search was made with the same rules, areas and archives, and all that the plan
+   after it had to do for the dataset was done. No later plan for the dataset has anything left to do.
 3. Each scene that it returned is on disk, with the size and the time of the index.
 4. The index has the metadata of these scenes, and by them exactly these scenes match. `search_archives` checks this.
 """
@@ -19,11 +20,12 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.files import form_differs
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.portable import LINK_LEFT_OUT
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.planning.lock import hashes_of_rules
-from sedas_sync.state.history import complete_searches
+from sedas_sync.state.history import complete_searches, forget_complete_searches
 
 _SETTLED_AFTER = timedelta(days=60)
 """Most scenes that come late or are processed again have come by then."""
@@ -103,3 +105,26 @@ def take_descriptions(settled: Iterable[DatasetSearch], searched: Iterable[Datas
                 offer.scenes[scene_id] = other.scenes[scene_id]
                 if scene_id in other.sources:
                     offer.sources[scene_id] = other.sources[scene_id]
+
+
+def unfinished_scenes(plan: Plan) -> dict[str, set[SceneId]]:
+    """Return the scenes of each dataset that the plan has something to do for, or that it cannot download."""
+    todo: dict[str, set[SceneId]] = {}
+    for action in plan.actions:
+        if action.kind not in (ActionKind.KEEP, ActionKind.PRUNE):
+            for name in action.datasets:
+                todo.setdefault(name, set()).add(action.id)
+    return todo
+
+
+def forget_earlier_searches(context: MirrorContext, plan: Plan) -> None:
+    """Forget the complete searches of datasets that the plan has something to do for; the mirror's lock is held.
+
+    It is done before anything else: a plan that is refused, cancelled or killed must not be forgotten by later runs.
+    """
+    with context.state.index(write=False) as (index, _):
+        names = unfinished_scenes(plan).keys() & complete_searches(index).keys()
+    if names:
+        with context.state.index(write=True) as (index, _):
+            index.skip_when_full = True
+            forget_complete_searches(index, names)

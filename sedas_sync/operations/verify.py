@@ -334,10 +334,11 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
         return found(Finding.CORRUPT, "; ".join(checked.problems))
     if locked is not None and (difference := _difference_from_lock(locked, checked.sha256, checked.size)):
         return found(Finding.CHANGED, difference)
-    level = ProofLevel.DIGEST if locked_sha256 is not None else checked.level
-    # The same SHA-256 as before shows that the file is what was proved before.
-    before = level if recorded is None or recorded.sha256 is None else recorded.level
-    return found(None, level=min(level, before, key=tuple(ProofLevel).index))
+    levels = [ProofLevel.DIGEST if locked_sha256 is not None else checked.level]
+    if recorded is not None and recorded.sha256 is not None:
+        # The same bytes were proved before: as a part of the zip that they were unpacked from, for example.
+        levels.append(recorded.level)
+    return found(None, level=min(levels, key=list(ProofLevel).index))
 
 
 def _difference_from_lock(locked: LockedFile, sha256: str | None, size: int) -> str | None:

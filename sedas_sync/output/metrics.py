@@ -54,7 +54,7 @@ def _gauges(of: Status, now: datetime) -> Iterator[tuple[str, str, _Values]]:
     placed = min((order.placed for order in of.awaited), default=now)
     yield (
         "oldest_order_seconds",
-        "Age of the oldest order of a wanted scene.",
+        "Age of the oldest order of a wanted scene that has not failed.",
         one(max(0.0, (now - placed).total_seconds())),
     )
     yield "bytes", "Size of the scenes on disk.", one(of.bytes)

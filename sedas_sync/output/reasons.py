@@ -32,6 +32,7 @@ _TEXTS = {
     ReasonCode.NO_MATCH: "no longer matches: {detail}",
     ReasonCode.AGED: "no longer matches: {detail}",
     ReasonCode.NOT_LISTED: "still matches, but is no longer in the catalogue",
+    ReasonCode.LOST: "its file is missing and nothing lists it any more: only the index forgets it",
     ReasonCode.NOT_IN_LOCK: "not in the lock file; the archive still has it",
     ReasonCode.SUCCESSOR_MISSING: "{until}, then removed: {cause}",
     ReasonCode.WRONG_CLOCK: "kept, although a relative date excludes it: {detail}",

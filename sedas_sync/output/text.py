@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sedas_sync.model.events import Progress, Step, Summary
 from sedas_sync.model.history import short_command
 from sedas_sync.model.order import ListedOrder
+from sedas_sync.model.reason import ReasonCode
 from sedas_sync.model.scene import Scene
 from sedas_sync.model.text import count, duration, printable, size
 from sedas_sync.output.reasons import reason_text
@@ -90,6 +91,7 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
         yield "plan", f"{of.action.kind.value}: {reason_text(of.action.reason)}"
     if of.pruning is not None:
         would = "would remove the file" if of.pruning.removes else "would keep the file"
+        would = "would remove nothing" if of.pruning.reason.code is ReasonCode.LOST else would
         yield "prune", f"`apply --prune` {would}: {reason_text(of.pruning.reason)}"
     for other in of.same_day:
         yield "same day", f"{other.id}: {other.exclusion or ', '.join(other.datasets) + ' matches it'}"
@@ -235,11 +237,14 @@ def _notes_on_files(of: "Status") -> Iterator[str]:
         yield (f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them")
     if of.unwanted:
         why = "that matched no dataset" if of.lock is None else "not in the lock file"
-        yield (f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest")
+        hint = "`apply --prune` removes those that do not match the manifest"
+        if of.lock_decides:
+            hint = "`apply --locked --prune` removes those that the archive still has"
+        yield f"{count(of.unwanted, 'file')} {why}: {hint}"
     if of.withdrawn or of.superseded:
         yield f"of these, {of.withdrawn:,} withdrawn from the catalogue, {of.superseded:,} superseded: see `changes`"
     if of.unknown:
-        yield f"{count(of.unknown, 'file')} not in the index: `adopt` adds those that are scenes"
+        yield f"{count(of.unknown, 'file')} not in the index: `adopt` adds wanted scenes, `adopt --all` also others"
     if of.partials:
         yield f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}"
     files, bytes_ = of.replaced
@@ -275,11 +280,21 @@ def _last_run(of: "Status", now: datetime) -> str:
     return f"Last run: {began}; it took {took}, ended {ago} ago with exit code {run.exit_code}."
 
 
+_CLOCKS_APART = 300.0
+"""Seconds by which the clocks of two machines may differ."""
+
+
 def no_success(of: "Status", now: datetime, max_age: float) -> str | None:
-    """Return that no apply has succeeded for so many seconds; None if one has."""
+    """Return that no apply has succeeded for so many seconds; None if one has.
+
+    One that ended later than now does not count: a clock was wrong, and its age is not known.
+    """
     if of.last_success is None:
         return "no apply has ever succeeded"
     age = (now - of.last_success.end).total_seconds()
+    if age < -_CLOCKS_APART:
+        ended = f"{of.last_success.end:%Y-%m-%d %H:%M:%S} UTC"
+        return f"the last apply that succeeded ended at {ended}, which is in the future: set the clock, and apply again"
     if age <= max_age:
         return None
     return f"no apply has succeeded in the last {duration(max_age)}; the last one ended {duration(age)} ago"
@@ -328,4 +343,5 @@ def adoption(of: "Adoption") -> str:
         return f"{head}: nothing; a search failed, so that the scenes to look for are not known."
     amounts = of.bytes
     parts = [f"{number:,} {word} ({size(amounts[word])})" for word, number in of.counts.items() if number]
-    return f"{head}: {', '.join(parts) if parts else 'nothing; there are no files'}."
+    none = "every file is in the index already" if of.source == of.mirror else "there are no files"
+    return f"{head}: {', '.join(parts) if parts else f'nothing; {none}'}."

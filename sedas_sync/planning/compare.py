@@ -41,7 +41,7 @@ from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import NOTHING, ArchiveIdentity, ArchiveKey, DesiredScene, Scene, SceneId
-from sedas_sync.planning.order_pauses import next_order
+from sedas_sync.planning.order_pauses import paused_until
 from sedas_sync.planning.sources import source_of
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -181,8 +181,8 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
 
 def _paused(want: DesiredScene, order: Order | None, comparison: Comparison) -> Reason | None:
     """Return why a scene is not ordered now; None if nothing delays its order."""
-    again = None if order is None else next_order(order)
-    if order is None or again is None or comparison.now is None or comparison.now >= again:
+    again = None if order is None or comparison.now is None else paused_until(order, comparison.now)
+    if order is None or again is None:
         return None
     if order.archive not in ("", comparison.identities.get(want.archive)):
         return None

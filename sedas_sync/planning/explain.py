@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import Action, ActionKind
-from sedas_sync.model.reason import Reason, RuleName
+from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import Scene, SceneId, Source
 from sedas_sync.planning.match import Exclusion
 
@@ -86,6 +86,10 @@ class Explanation:
             return _NEXT[self.action.kind]
         if self.held is not None:
             goes = self.pruning is not None and self.pruning.removes
+            if self.pruning is not None and self.pruning.reason.code is ReasonCode.LOST:
+                return (
+                    "nothing: its file is missing and no search returns it; `apply --prune` removes it from the index"
+                )
             if fits := self._fitting:
                 return f"nothing: the file is kept. It matches {fits}, but the search for {fits} did not return it"
             return "nothing: the file is kept; it matches no dataset" + ("; `apply --prune` removes it" if goes else "")

@@ -11,11 +11,13 @@ from sedas_sync.manifest import units
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import size
 
 Confirm = Callable[[int, int], bool | None]
 """Asked whether this many scenes may be removed or replaced, of this many on disk; None if nobody can be asked."""
 
+_NOT_COUNTED = frozenset({ReasonCode.AGED, ReasonCode.LOST})
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _SMALL_MIRROR = 20
 """In a mirror of fewer scenes, no share of them needs a confirmation."""
@@ -80,7 +82,8 @@ def without_prunes(plan: Plan, why: str) -> Plan:
 def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> Plan:
     """Return the plan if its removals are within the limit or confirmed, else a plan that removes fewer files.
 
-    A scene that left because a relative date moved on does not count, and is removed anyway. If nobody can be asked,
+    A scene that left because a relative date moved on does not count, and is removed anyway. Nor does one without a
+    file. If nobody can be asked,
     the oldest of the others are removed, up to the limit. So a removal that is too large is not refused forever.
 
     Args:
@@ -89,12 +92,10 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
         held: how many scenes are on disk.
         confirm: called if the plan removes more.
     """
-    counted = [
-        action.id
-        for action in plan.actions
-        if action.kind is ActionKind.PRUNE and action.reason.code is not ReasonCode.AGED
-    ]
-    allowed = limit.files(held)
+    counted, allowed = _counted(plan.actions), limit.files(held)
+    announced = warn_of_removals(plan.actions, held)
+    # It is about the limit of a run without options.
+    plan = replace(plan, warnings=tuple(warning for warning in plan.warnings if warning not in announced))
     if len(counted) <= allowed or (answer := confirm(len(counted), held)):
         return plan
     left = set(counted if answer is False else counted[allowed:])
@@ -112,6 +113,21 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
             ),
         ),
     )
+
+
+def warn_of_removals(actions: Iterable[Action], held: int) -> list[str]:
+    """Return the warning of a plan whose removals `apply` will have confirmed; an empty list if it will not."""
+    number, allowed = len(_counted(actions)), PruneLimit().files(held)
+    if number <= allowed:
+        return []
+    only = f"removes only the oldest {allowed}, unless --yes or --max-prune is given"
+    text = f"{number} of {held} files would be removed, and the limit is {allowed}"
+    return [f"{text}: `apply --prune` asks first, and without a terminal {only}"]
+
+
+def _counted(actions: Iterable[Action]) -> list[SceneId]:
+    """Return the scenes whose removal counts for the limit, in order."""
+    return [a.id for a in actions if a.kind is ActionKind.PRUNE and a.reason.code not in _NOT_COUNTED]
 
 
 def too_large(plan: Plan, limit: int) -> str | None:

@@ -16,3 +16,12 @@ def next_order(order: Order) -> datetime | None:
     if order.state is not OrderState.FAILED or pauses < 0:
         return None
     return order.placed + _PAUSES[min(pauses, len(_PAUSES) - 1)]
+
+
+def paused_until(order: Order, now: datetime) -> datetime | None:
+    """Return until when a scene is not ordered again; None if nothing delays it now.
+
+    An order from the future was placed while this machine's clock was ahead, and delays nothing.
+    """
+    again = next_order(order)
+    return again if again is not None and order.placed <= now < again else None

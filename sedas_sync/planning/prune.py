@@ -6,6 +6,7 @@ that is no longer in the catalogue is not mistaken for one that the rules exclud
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -193,6 +194,21 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
         result.stay.append(replace(action, kind=ActionKind.KEEP, reason=why, after=()))
     result.warnings += [f"{named(ids)}: {kept_until(missing)}" for missing, ids in waiting.items()]
     return result
+
+
+def forget_lost(decision: PruneDecision, lost: AbstractSet[SceneId]) -> PruneDecision:
+    """Remove the scenes without files that the search did not return although they match: nothing is left to keep.
+
+    Args:
+        decision: of `judge`.
+        lost: the scenes of which no file is on disk.
+    """
+    reason = Reason(ReasonCode.LOST)
+    gone = [
+        replace(a, kind=ActionKind.PRUNE, datasets=(), size=0, reason=reason) for a in decision.keep if a.id in lost
+    ]
+    kept = [action for action in decision.keep if action.id not in lost]
+    return dataclasses.replace(decision, keep=kept, prune=[*decision.prune, *gone])
 
 
 def judge_by_lock(

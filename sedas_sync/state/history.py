@@ -69,14 +69,22 @@ def _runs(index: Index, where: str, *values: object, limit: int = -1) -> list[Ru
     ]
 
 
-def begin_run(index: WritableIndex, command: str, now: datetime) -> int:
-    """Record that a run begins, and forget the oldest ones; return its number."""
-    index.execute("DELETE FROM changes WHERE at < ?", (now - _KEEP).isoformat())
-    index.execute(
-        "DELETE FROM runs WHERE started < ? OR number <= (SELECT max(number) FROM runs) - ?",
-        (now - _KEEP).isoformat(),
-        _RUNS - 1,
-    )
+def begin_run(index: WritableIndex, command: str, now: datetime, *, clock_doubt: str | None = None) -> int:
+    """Record that a run begins, and forget the oldest ones; return its number.
+
+    Args:
+        index: open for writing.
+        command: what the index stores for the run.
+        now: the time of the run.
+        clock_doubt: why `now` may be wrong, so that nothing is forgotten for its age.
+    """
+    before = last_run(index)
+    if clock_doubt is None and before is not None:
+        # By the run before: a clock that is ahead for once makes nothing old.
+        old = (min(now, before.started) - _KEEP).isoformat()
+        index.execute("DELETE FROM changes WHERE at < ?", old)
+        index.execute("DELETE FROM runs WHERE started < ?", old)
+    index.execute("DELETE FROM runs WHERE number <= (SELECT max(number) FROM runs) - ?", _RUNS - 1)
     ((last,),) = index.rows("SELECT max(number) FROM runs")
     number = (last or 0) + 1
     index.execute("INSERT INTO runs (number, command, started) VALUES (?, ?, ?)", number, command, now.isoformat())
@@ -151,7 +159,7 @@ def record_seen(
             sql = "UPDATE seen SET last = ?, state = ? WHERE id = ?"
             index.execute(sql, last.isoformat(), one.state.value, one.id)
         sql = "DELETE FROM seen WHERE last < ? AND id NOT IN (SELECT id FROM files)"
-        index.execute(sql, (now - _KEEP).isoformat())
+        index.execute(sql, (min(last, now) - _KEEP).isoformat())
 
 
 # -- searches ----------------------------------------------------------------------------------------------------------
@@ -171,7 +179,7 @@ class DateRule(Struct, frozen=True):
 
 
 class CompleteSearch(NamedTuple):
-    """A search for a dataset after which the index has all scenes that it returned and that match."""
+    """A search for a dataset after which the mirror had all scenes that it returned and that match."""
 
     rules: str
     """A hash of the dataset's rules, areas and archives."""
@@ -195,6 +203,19 @@ def complete_searches(index: Index) -> dict[str, CompleteSearch]:
         name: CompleteSearch(rules, datetime.fromisoformat(asked))
         for name, rules, asked in index.rows("SELECT dataset, rules, asked FROM wanted WHERE asked IS NOT NULL")
     }
+
+
+def put_complete_searches(index: WritableIndex, searches: Mapping[str, CompleteSearch]) -> None:
+    """Record the complete searches of datasets whose wanted scenes are recorded."""
+    for name, (rules, at) in searches.items():
+        index.execute("UPDATE wanted SET rules = ?, asked = ? WHERE dataset = ?", rules, at.isoformat(), name)
+
+
+def forget_complete_searches(index: WritableIndex, names: Iterable[str]) -> None:
+    """Forget the complete searches of datasets, so that the archives are asked again."""
+    with index.together():
+        for name in names:
+            index.execute("UPDATE wanted SET rules = NULL, asked = NULL WHERE dataset = ?", name)
 
 
 # -- changes -----------------------------------------------------------------------------------------------------------

@@ -170,6 +170,10 @@ class Index:
         """Return the manifest this mirror belongs to, as a path relative to the mirror; None if it has no owner yet."""
         return self.meta("manifest")
 
+    def absolute_owner(self) -> str | None:
+        """Return the absolute path of the manifest this mirror belongs to; None if it is not known."""
+        return self.meta("absolute_manifest")
+
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """Return the scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self.rows("SELECT dataset, ids FROM wanted")}
@@ -275,9 +279,11 @@ class WritableIndex(Index):
         """Set a value that the index has once."""
         self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, value)
 
-    def set_owner(self, manifest: str) -> None:
-        """Record the manifest this mirror belongs to."""
+    def set_owner(self, manifest: str, absolute: str | None) -> None:
+        """Record the manifest this mirror belongs to, by its path from the mirror and by its absolute path."""
         self.put_meta("manifest", manifest)
+        if absolute is not None:
+            self.put_meta("absolute_manifest", absolute)
 
     def put_files(self, scenes: Sequence[LocalScene], now: datetime) -> None:
         """Record scenes that are on disk; other rows of the same scenes or paths are replaced."""
@@ -382,21 +388,14 @@ class WritableIndex(Index):
         older = {} if of is None else {key: why for key, why in self._search_errors().items() if key not in of}
         self.put_meta("failures", json.dumps({**older, **failures}, ensure_ascii=False))
 
-    def put_wanted(
-        self, wanted: Mapping[str, Iterable[SceneId]], searches: Mapping[str, tuple[str, datetime]], *, only: bool
-    ) -> None:
-        """Record what datasets want now, in one row each.
+    def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
+        """Record what datasets want now, in one row each, and forget their complete searches.
 
         Args:
             wanted: The scenes of each dataset, by its name.
-            searches: Of complete searches that returned exactly these scenes: the hash of their rules, and their time.
             only: Remove datasets that are not in `wanted`.
         """
-        made = {name: (rules, at.isoformat()) for name, (rules, at) in searches.items()}
-        rows = [
-            (name, json.dumps(list(ids), ensure_ascii=False), *made.get(name, (None, None)))
-            for name, ids in wanted.items()
-        ]
+        rows = [(name, json.dumps(list(ids), ensure_ascii=False), None, None) for name, ids in wanted.items()]
         self._put_rows("wanted", rows, only=only)
 
     def put_locked(self, *, locked: bool) -> None:

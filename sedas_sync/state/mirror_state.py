@@ -20,7 +20,7 @@ from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.state.connection import INDEX, LOCK, ORDERS, SQLITE_SUFFIXES
 from sedas_sync.state.database import IndexDamagedError, cannot_write
 from sedas_sync.state.index import Index, WritableIndex
-from sedas_sync.state.owner import is_owner, path_from_mirror, resolved_path_from_mirror
+from sedas_sync.state.owner import absolute_path, is_owner, path_from_mirror, resolved_path_from_mirror
 from sedas_sync.state.process_lock import lock
 from sedas_sync.state.recovery import replace_index
 
@@ -95,7 +95,7 @@ class MirrorState:
 
     def _instead(self, error: IndexDamagedError, *, write: bool) -> Index:
         """Open a new index in place of a damaged one."""
-        if not write and not self._is_locked:
+        if not write and not self.is_locked:
             index = Index(self.root, damaged=True)
             index.warnings.insert(0, _to_be_rebuilt(error))
             return index
@@ -113,10 +113,13 @@ class MirrorState:
         Raises:
             ManifestError: It belongs to another manifest and is not taken over.
         """
-        owner = index.owner()
-        if owner is None or take_over or is_owner(owner, str(self._source), str(self.root)):
+        owner, absolute = index.owner(), index.absolute_owner()
+        if owner is None or take_over or any(self._is_mine(path) for path in (owner, absolute)):
             return
         first = Path(os.path.normpath(self.root / owner))
+        if absolute is not None and not first.exists():
+            # The mirror was moved: only the absolute path names a file that there was.
+            first = Path(absolute)
         gone = "" if first.exists() else " (which no longer exists)"
         raise ManifestError(
             f"{self.root}: this mirror belongs to another manifest, {first}{gone}; "
@@ -126,16 +129,20 @@ class MirrorState:
     def own(self, index: WritableIndex) -> None:
         """Record that the mirror belongs to this manifest.
 
-        A recorded path that leads to this manifest stays, unless the present one has links on it: their targets change,
+        Recorded paths that lead to this manifest stay, unless the present one has links on it: their targets change,
         and only the path itself identifies the manifest then.
         """
         manifest, root = str(self._source), str(self.root)
         path = path_from_mirror(manifest, root)
-        if path != resolved_path_from_mirror(manifest, root) or not is_owner(index.owner(), manifest, root):
-            index.set_owner(path)
+        has_links = path != resolved_path_from_mirror(manifest, root)
+        if has_links or not (self._is_mine(index.owner()) and self._is_mine(index.absolute_owner())):
+            index.set_owner(path, absolute_path(manifest))
+
+    def _is_mine(self, recorded: str | None) -> bool:
+        return is_owner(recorded, str(self._source), str(self.root))
 
     @property
-    def _is_locked(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether this thread holds the lock: another one, and a child after a fork, must not work beside it."""
         return self._locked_by == _this_thread()
 
@@ -150,7 +157,7 @@ class MirrorState:
             MirrorLocked: Another process is at work in this mirror.
             ManifestError: The folder cannot be created or written.
         """
-        if self._is_locked:
+        if self.is_locked:
             yield
             return
         created = [folder for folder in (self.root / STATE, self.root) if not folder.exists()]

@@ -1,7 +1,8 @@
 """Which manifest a mirror belongs to. Imports little.
 
-A mirror records its manifest as the path that leads from the mirror to it. Links on that path are not followed: the
-target of a link such as `current/manifest.toml` changes with each release, and it stays the same manifest.
+A mirror records its manifest as the path that leads from the mirror to it, and as its absolute path. So both can move
+together, and the mirror can move alone: one of the two paths still leads to the manifest. Links on that path are not
+followed: the target of a link such as `current/manifest.toml` changes with each release, and it is the same manifest.
 """
 
 import os
@@ -23,16 +24,22 @@ def path_from_mirror(manifest: str, root: str) -> str:
     return _as_text(os.path.normpath(os.path.join(os.path.relpath(real, root), below)))  # noqa: PTH118  # as above
 
 
+def absolute_path(manifest: str) -> str:
+    """Return the absolute path of the manifest, as the mirror records it; links on it are not followed."""
+    return _as_text(absolute(manifest))
+
+
 def resolved_path_from_mirror(manifest: str, root: str) -> str:
     """Return the path from the mirror to the manifest's real file, as early versions recorded it."""
     return _as_text(os.path.relpath(os.path.realpath(manifest), root))
 
 
 def is_owner(recorded: str | None, manifest: str, root: str) -> bool:
-    """Return whether the recorded path is this manifest's: the same path, or another path to the same file."""
+    """Return whether a recorded path is this manifest's: the same path, or another path to the same file."""
     if recorded is None:
         return False
-    if recorded in (path_from_mirror(manifest, root), resolved_path_from_mirror(manifest, root)):
+    same = (path_from_mirror(manifest, root), resolved_path_from_mirror(manifest, root), absolute_path(manifest))
+    if recorded in same:
         return True
     try:
         return os.path.samefile(os.path.join(root, recorded), manifest)  # noqa: PTH118, PTH121  # as above

@@ -25,11 +25,11 @@ def replace_index(root: Path) -> str:
     Args:
         root: The mirror's folder; the caller holds the mirror's lock.
     """
-    orders, owner = _leftovers(root)
+    orders, owner, absolute = _leftovers(root)
     name = _set_aside(str(root))
     with WritableIndex(root) as index:
         if owner is not None:
-            index.set_owner(owner)
+            index.set_owner(owner, absolute)
         known = {order.id for order in index.orders()}
         for order in orders:
             if order.id not in known:
@@ -37,19 +37,19 @@ def replace_index(root: Path) -> str:
     return name
 
 
-def _leftovers(root: Path) -> tuple[list[Order], str | None]:
+def _leftovers(root: Path) -> tuple[list[Order], str | None, str | None]:
     """Read the orders and the owner of an index as far as possible."""
     orders: list[Order] = []
-    owner = None
+    known: dict[str, str] = {}
     with suppress(sqlite3.Error, OSError), closing(connect(str(root), "ro", timeout=30)) as db:
         with suppress(sqlite3.Error):
-            ((owner,),) = db.execute("SELECT value FROM meta WHERE key = 'manifest'").fetchall() or [(None,)]
+            known = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('manifest', 'absolute_manifest')"))
         with suppress(sqlite3.Error):
             names = ", ".join(f'"{name}"' for name in _FIELDS)
             for row in db.execute(f"SELECT {names} FROM orders"):  # noqa: S608  # our own column names
                 with suppress(ValueError):
                     orders.append(convert(dict(zip(_FIELDS, row, strict=True)), Order))
-    return orders, owner
+    return orders, known.get("manifest"), known.get("absolute_manifest")
 
 
 def _set_aside(root: str) -> str:

@@ -3,9 +3,10 @@
 import hashlib
 import signal
 import threading
+from urllib.parse import urlencode
 
 import pytest
-from bucket_server import KEY, NO_ACCOUNT, BucketServer, client
+from bucket_server import KEY, NO_ACCOUNT, BucketServer, client, error
 from cdse_mirror import mirror_of
 from cdse_server import CdseServer, recorded_product
 from recorded import recorded, recorded_json
@@ -84,6 +85,19 @@ def lists(s3):
     return [one for one in s3.asked if "list-type" in one.query]
 
 
+def listing_also(s3, key):
+    """Return a rule that adds an object to the lists of one folder."""
+
+    def rule(request):
+        if "list-type" not in request.query or not key.startswith(request.query["prefix"]):
+            return None
+        status, headers, body = s3.forward("GET", f"{request.path}?{urlencode(request.query)}", request.headers)
+        entry = f"<Contents><Key>{key}</Key><Size>0</Size></Contents></ListBucketResult>"
+        return status, headers, body.replace(b"</ListBucketResult>", entry.encode())
+
+    return rule
+
+
 def folder(mirror, product):
     return mirror.workspace.mirror / product.name
 
@@ -150,7 +164,7 @@ def test_patterns_choose_the_files(mirror, s3):
     manifest(mirror, s3, 'files = "*.tif"')
     none = mirror.run("apply")
     assert none.code == 1
-    assert "none of its 5 files matches files = ['*.tif']; they are" in none.err
+    assert "files matches files = ['*.tif']; they are GRANULE" in none.err
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA3-256"])
@@ -205,6 +219,49 @@ def test_a_folder_that_the_index_does_not_know_is_proved(mirror, s3):
     again = mirror.run("apply", "--json")
     assert (again.code, again.summary["fetched"], again.summary["adopted"]) == (0, 0, 2), again.err
     assert not [one for one in s3.gets if not one.path.endswith("manifest.safe")]
+
+
+def test_the_marker_of_a_folder_is_no_file(mirror, s3):
+    manifest(mirror, s3)
+    path = s3.made[0].changes["S3Path"].removeprefix("/eodata/")
+    s3.rule = listing_also(s3, path)
+    assert mirror.run("apply").code == 0
+    assert names(folder(mirror, s3.made[0])) == {*FILES, "manifest.safe"}
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("granule/l1c/img_data/t_b02.JP2", "differ only in letter case"),
+        ("GRANULE/L1C", "which is also the folder of"),
+    ],
+)
+def test_files_that_cannot_be_on_disk_together(mirror, s3, name, problem):
+    manifest(mirror, s3)
+    path = s3.made[0].changes["S3Path"].removeprefix("/eodata/")
+    s3.rule = listing_also(s3, f"{path}/{name}")
+    applied = mirror.run("apply", "--json")
+    assert (applied.code, applied.summary["fetched"], applied.summary["failed"]) == (1, 1, 1)
+    assert problem in applied.out
+
+
+def test_the_list_of_checksums_is_requested_again_after_a_refusal(mirror, s3):
+    """As any other file. Here the server states another region twice."""
+    manifest(mirror, s3)
+    refusals, regions = [error(403, "SignatureDoesNotMatch")], ["eu-west-1"]
+
+    def wrong_region(request):
+        if request.method == "HEAD" and regions and not refusals:
+            return 200, {"x-amz-bucket-region": regions.pop()}, b""
+        if request.path.endswith("manifest.safe") and refusals:
+            return refusals.pop()
+        return None
+
+    s3.rule = wrong_region
+    applied = mirror.run("apply", "--json")
+    assert (applied.code, applied.summary["fetched"]) == (0, 2), applied.err
+    assert not refusals
+    assert not regions
 
 
 def test_keys_of_access_need_it(mirror, s3):

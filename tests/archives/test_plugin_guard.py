@@ -1,8 +1,11 @@
 """Archives of other packages: any exception or invalid result is an error of that archive only."""
 
-from datetime import UTC, datetime
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from msgspec.structs import replace
 
 import sedas_sync as ss
 from sedas_sync.archives.plugin_guard import GuardedArchive
@@ -17,10 +20,12 @@ from sedas_sync.archives.protocol import (
     sources_of,
 )
 from sedas_sync.archives.registry import Opening, open_archive
-from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
+from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, StoppedError
 from sedas_sync.manifest import ArchiveConfig
 from sedas_sync.manifest.archive_types import ArchiveType
-from sedas_sync.model.scene import Download, Query, Scene
+from sedas_sync.model.order import Order
+from sedas_sync.model.scene import Download, Query, RemoteFile, Scene
+from sedas_sync.state.order_journal import OrderJournal
 
 MAY = Query(
     aoi="POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))",
@@ -28,6 +33,8 @@ MAY = Query(
     stop=datetime(2019, 5, 31, tzinfo=UTC),
 )
 SCENE = Scene(id="A", start=MAY.start, footprint=MAY.aoi, download_url="https://example.org/A.zip")
+
+ORDER = Order(order="7", id="A", placed=MAY.start)
 
 
 class Foreign:
@@ -122,13 +129,88 @@ def test_scenes_found_before_a_failure_are_yielded():
         ("find", None, "'NoneType' object is not iterable"),
         ("find", [{"id": "A"}], "it returned dict instead of a Scene"),
         ("find", [Scene(id="A", start=datetime(2019, 5, 1))], "the start of scene 'A' has no time zone"),  # noqa: DTZ001
+        ("find", [Scene(id=5)], "`id` of its Scene is not valid: expected `str`, got `int`"),
+        ("find", [Scene(id=None)], "`id` of its Scene is not valid"),
+        (
+            "find",
+            [Scene(id="A", size="12")],
+            r"`size` of its Scene 'A' is not valid: expected `int \| null`, got `str`",
+        ),
+        ("find", [Scene(id="A", footprint=5)], "`footprint` of its Scene 'A' is not valid"),
+        ("find", [Scene(id="A", footprint=b"x")], "`footprint` of its Scene 'A' is not valid"),
+        ("find", [Scene(id="A", cloud_cover="x")], "`cloud_cover` of its Scene 'A' is not valid"),
+        ("find", [Scene(id="A", digest=5)], "`digest` of its Scene 'A' is not valid"),
+        ("find", [Scene(id="A", assets=5)], "`assets` of its Scene 'A' is not valid"),
+        ("find", [Scene(id="A", assets=[1])], r"`assets\[0\]` of its Scene 'A' is not valid"),
+        ("find", [Scene(id="A", assets=(RemoteFile(name=5),))], r"`assets\[0\].name` of its Scene 'A' is not valid"),
+        ("find", [Scene(id="A", extra=5)], "`extra` of its Scene 'A' is not valid"),
+        ("find", [Scene(id="A", extra={"a": object()})], "a field of its Scene 'A' cannot be written as JSON"),
+        ("find", [Scene(id="A", listing=("*",))], "scene 'A' has a listing, but the archive has no `list_files`"),
         ("locate", None, "it returned NoneType instead of a Download"),
+        ("locate", Download(url=None), "`url` of its Download is not valid"),
+        ("locate", Download(url="tape:7", size="5"), "`size` of its Download is not valid"),
+        ("locate", Download(url="tape:7", headers={"a": 5}), "`headers.*` of its Download is not valid"),
+        ("locate", Download(url="tape:7", reach=None), "`reach` of its Download is not valid"),
     ],
 )
 def test_invalid_results_become_archive_errors(method, value, message):
     archive = guarded(**{method: lambda: value})
     with pytest.raises(ArchiveError, match=message):
         find(archive) if method == "find" else archive.locate(SCENE)
+
+
+def test_a_scene_that_is_not_valid_leaves_the_others():
+    some = [Scene(id=5), SCENE, Scene(id="B", size="12"), Scene(id="C", assets=[RemoteFile(name="a")])]
+    found = []
+    with pytest.raises(IncompleteSearch, match="`id` of its Scene"):
+        found.extend(iter(guarded(find=lambda: some).find(MAY, warn=print)))
+    assert found == [SCENE, Scene(id="C", assets=(RemoteFile(name="a"),))]
+
+
+def test_values_of_any_type_do_not_crash_the_caller():
+    warnings = []
+
+    class Package(Foreign):
+        calls = {"search": 2, 1: "x", "poll": "many"}  # noqa: RUF012  # as a package may have it
+
+        def find(self, _query, *, warn):
+            warn(5)
+            warn(None)
+            yield SCENE
+
+    archive = GuardedArchive(Package(), "foreign")
+    assert (list(archive.find(MAY, warn=warnings.append)), warnings) == ([SCENE], ["5", "None"])
+    assert archive.calls == {"search": 2}
+    Package.connections = "x"
+    with pytest.raises(ArchiveError, match="failed in connections: it returned str instead of an int"):
+        connections_of(archive)
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    scenes = guarded(find=lambda: [SCENE, SCENE]).find(MAY, warn=print)
+    assert next(scenes) == SCENE
+    scenes.close()
+
+
+def test_only_an_archive_that_was_stopped_may_raise_that_it_was():
+    archive = guarded(find=fail(StoppedError("stopped")), look_up=fail(StoppedError("stopped")))
+    with pytest.raises(ArchiveError, match="failed in find: StoppedError") as caught:
+        find(archive)
+    assert not isinstance(caught.value, StoppedError)
+    archive.stop()
+    with pytest.raises(StoppedError):
+        find(archive)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()])
+def test_an_exception_that_ends_programs_is_an_archive_error_in_a_thread(error):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ArchiveError, match=f"failed in find: {type(error).__name__}"):
+        pool.submit(find, guarded(find=fail(error))).result()
+
+
+def test_ctrl_c_is_not_an_error_of_the_package():
+    with pytest.raises(KeyboardInterrupt):
+        find(guarded(find=fail(KeyboardInterrupt())))
 
 
 def test_orders_are_guarded_too():
@@ -193,6 +275,11 @@ def test_interrupt_that_fails_leaves_the_archive_to_be_stopped():
     [
         ("place", None, "orders.place: it returned NoneType instead of an Order"),
         ("poll", ["7"], "orders.poll: it returned str instead of an Order"),
+        ("place", replace(ORDER, data=5), "orders.place: `data` of its Order 'A' is not valid"),
+        ("place", replace(ORDER, order=5), "`order` of its Order 'A' is not valid"),
+        ("place", replace(ORDER, state="weird"), "`state` of its Order 'A' is not valid"),
+        ("place", replace(ORDER, placed=datetime(2019, 5, 1)), "the placed of order 'A' has no time zone"),  # noqa: DTZ001
+        ("poll", [replace(ORDER, polls="x")], "orders.poll: `polls` of its Order 'A' is not valid"),
     ],
 )
 def test_invalid_orders_are_archive_errors(method, value, message):
@@ -201,6 +288,19 @@ def test_invalid_orders_are_archive_errors(method, value, message):
     orders = orders_of(GuardedArchive(package, "foreign"))
     with pytest.raises(ArchiveError, match=message):
         orders.place(SCENE) if method == "place" else list(orders.poll([]))
+
+
+def test_an_order_can_be_read_again_whatever_the_package_returns(tmp_path):
+    (tmp_path / ".sedas-sync").mkdir()
+    odd = timezone(timedelta(hours=1, seconds=30))
+    package = Foreign()
+    made = replace(ORDER, placed=MAY.start.astimezone(odd), detail="a\nb\ud800", data="\0\n")
+    package.orders = type("Desk", (), {"place": lambda *_: made, "poll": lambda *_: []})()
+    journal = OrderJournal(tmp_path)
+    journal.add(orders_of(GuardedArchive(package, "foreign")).place(SCENE))
+    journal.close()
+    again = OrderJournal(tmp_path)
+    assert (again.orders(), again.unreadable) == ([made], 0)
 
 
 def test_an_open_that_cannot_be_called_is_an_archive_error():

@@ -1,5 +1,6 @@
 """Addresses of objects in buckets, which hosts see credentials, and what catalogues state about buckets."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,7 +10,8 @@ from bucket_server import ACCOUNT, NO_ACCOUNT
 from sedas_sync.archives.s3 import Buckets, address_of
 from sedas_sync.archives.s3_config import Place, S3Config
 from sedas_sync.archives.stac.storage import Storage, storage_of
-from sedas_sync.errors import ArchiveError, AuthenticationError
+from sedas_sync.errors import ArchiveError, AuthenticationError, StoppedError
+from sedas_sync.files.threads import call_aside
 from sedas_sync.model.scene import Download
 from sedas_sync.net import session
 
@@ -81,6 +83,35 @@ def test_the_environment_names_a_server(monkeypatch):
         buckets(environ=own, region="x", endpoint="https://other.example.org").link("s3://b/k")
 
 
+@pytest.mark.parametrize(
+    ("server", "own"),
+    [
+        ("http://minio.example.org", "https://minio.example.org"),
+        ("http://minio.example.org", "http://minio.example.org"),
+        ("https://minio.example.org:8443", "https://minio.example.org"),
+        ("http://127.0.0.1:9001", "http://127.0.0.1:9000"),
+        ("http://eodata.dataspace.copernicus.eu", "https://minio.example.org"),
+    ],
+)
+def test_nothing_is_signed_for_another_origin_or_in_the_open(monkeypatch, server, own):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", own)
+    keys = {"CDSE_S3_ACCESS_KEY": "cdse-key", "CDSE_S3_SECRET_KEY": "cdse-secret"}
+    with pytest.raises(AuthenticationError, match=r"signed links are sent over https only|not sent to it"):
+        buckets(environ={**ACCOUNT, **keys, "AWS_ENDPOINT_URL_S3": own}).link("s3://b/k", Place(server, "x"))
+
+
+def test_a_server_of_the_environment_that_is_no_address():
+    with pytest.raises(AuthenticationError, match="AWS_ENDPOINT_URL_S3 is not the address of a server"):
+        buckets(environ={**ACCOUNT, "AWS_ENDPOINT_URL_S3": "https://[bad"}).link("s3://b/k")
+
+
+def test_a_broken_aws_configuration(monkeypatch, tmp_path):
+    (tmp_path / "config").write_text("[profile lab\nregion\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(AuthenticationError, match="the AWS configuration cannot be read"):
+        buckets(region="x").link("s3://b/k")
+
+
 def test_a_profile_names_its_server(monkeypatch, tmp_path):
     (tmp_path / "config").write_text(
         "[profile lab]\nendpoint_url = https://lab.example.org\naws_access_key_id = AKIALAB\n"
@@ -90,6 +121,8 @@ def test_a_profile_names_its_server(monkeypatch, tmp_path):
     link = urlsplit(buckets(profile="lab", region="x").link("s3://b/k"))
     assert link.netloc == "lab.example.org"
     assert parse_qs(link.query)["X-Amz-Credential"][0].startswith("AKIALAB/")
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    assert urlsplit(buckets(region="x").link("s3://b/k")).netloc == "lab.example.org"
     with pytest.raises(AuthenticationError, match="has no profile 'other'"):
         buckets(profile="other", region="x").link("s3://b/k")
 
@@ -118,7 +151,43 @@ def test_a_link_that_cannot_be_better_is_an_error():
 
     made = Buckets(S3Config(), States(), environ=ACCOUNT)
     with pytest.raises(ArchiveError, match="the requester pays for transfers; to pay, set s3 ="):
-        made.link("s3://b/k", US, refused=Download(url=made.link("s3://b/k", US)))
+        made.link("s3://b/k", US, refused=Download(url=made.link("s3://b/k", US), refusal="HTTP 403: AccessDenied"))
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("RequestTimeTooSkewed", "the clock of this machine is wrong"),
+        ("InvalidObjectState", "the file is archived"),
+        ("SignatureDoesNotMatch", "the secret key does not belong"),
+        ("SomethingElse", "refuses the AWS credentials"),
+    ],
+)
+def test_payment_is_advised_only_if_access_is_denied(code, advice):
+    class States(session.Api):
+        def send(self, *_, **__):
+            return session.Reply(403, "", b"", {"x-amz-bucket-region": "us-west-2"})
+
+    made = Buckets(S3Config(), States(), environ=ACCOUNT)
+    refused = Download(url=made.link("s3://b/k", US), refusal=f"HTTP 403: {code}: The request was refused.")
+    with pytest.raises(ArchiveError, match=advice) as raised:
+        made.link("s3://b/k", US, refused=refused)
+    assert "pay" not in str(raised.value)
+
+
+@pytest.mark.parametrize("end", ["stop", "interrupt"])
+def test_a_program_for_credentials_that_hangs_is_left_behind(monkeypatch, tmp_path, end):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "config").write_text(f"[profile field]\ncredential_process = cat {tmp_path / 'fifo'}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    api = session.Api()
+    made = Buckets(S3Config(profile="field"), api, environ={})
+    linked = call_aside(made.link, "s3://b/k", US)
+    # It can be opened once the program reads it.
+    with (tmp_path / "fifo").open("w"):
+        getattr(api, end)()
+        with pytest.raises(StoppedError):
+            linked.result(30)
 
 
 def test_only_the_manifest_and_the_catalogue_together_make_a_payer():
@@ -154,8 +223,59 @@ def test_only_the_manifest_and_the_catalogue_together_make_a_payer():
             {},
             Storage(Place(), None),
         ),
+        ({"storage:schemes": {"x": {"type": "custom-s3", "platform": "https://[bad"}}}, {}, Storage(Place(), None)),
+        ({"storage:schemes": {"x": {"type": "custom-s3", "platform": "https://a:99999"}}}, {}, Storage(Place(), None)),
         ({"storage:schemes": "x"}, {"storage:refs": [1]}, Storage(Place(), None)),
     ],
 )
 def test_what_an_item_states_about_its_storage(properties, asset, found):
     assert storage_of(properties, asset) == found
+
+
+def objects(*pages, server="https://minio.example.org"):
+    """List a bucket whose server answers with these pages."""
+    answers = [f"<ListBucketResult>{page}</ListBucketResult>" if page[:2] != "<!" else page for page in pages]
+
+    class Lists(session.Api):
+        def send(self, *_, **__):
+            return session.Reply(200, "", answers.pop(0).encode(), {})
+
+    own = {**ACCOUNT, "AWS_ENDPOINT_URL_S3": server}
+    return list(Buckets(S3Config(region="x", anonymous=True), Lists(), environ=own).objects("s3://b/k"))
+
+
+def entry(key="<Key>k/a</Key>", size="<Size>7</Size>", etag="<ETag>d41d8cd98f00b204e9800998ecf8427e</ETag>"):
+    return f"<Contents>{key}{size}{etag}</Contents>"
+
+
+MORE = "<IsTruncated>True</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+
+
+@pytest.mark.parametrize(
+    ("pages", "problem"),
+    [
+        ([entry() + "<IsTruncated>true</IsTruncated>"], "is incomplete"),
+        ([entry() + "<IsTruncated>True</IsTruncated><NextContinuationToken/>"], "is incomplete"),
+        ([MORE, MORE], "repeats a page"),
+        (["<!-- a page --><html/>"], "something else: html"),
+        ([entry(key="")], "without a key or a valid size"),
+        ([entry(size="")], "without a key or a valid size"),
+        ([entry(size="<Size>-1</Size>")], "without a key or a valid size"),
+        ([entry(size="<Size>many</Size>")], "without a key or a valid size"),
+    ],
+)
+def test_a_list_that_is_not_whole_is_an_error(pages, problem):
+    with pytest.raises(ArchiveError, match=problem):
+        objects(*pages)
+
+
+def test_a_list_is_read_to_its_end():
+    assert [one.size for one in objects(entry() + MORE, entry() + "<IsTruncated>False</IsTruncated>")] == [7, 7]
+
+
+def test_only_the_list_of_the_copernicus_data_space_has_checksums():
+    """An object that is encrypted with a key of its own has an ETag that looks like an MD5."""
+    (elsewhere,) = objects(entry())
+    assert elsewhere.md5 is None
+    (there,) = objects(entry(), server="https://eodata.dataspace.copernicus.eu")
+    assert there.md5 == "d41d8cd98f00b204e9800998ecf8427e"

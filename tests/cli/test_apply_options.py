@@ -174,3 +174,21 @@ def test_failures_with_one_reason_are_one_line_that_names_each_scene(offered):
     ran = offered.run("apply", "--exec", command("import sys; sys.exit(7)"))
     assert ran.code == 1
     assert all(name in ran.err.split("failed: ", 1)[1] for name in "ABC")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--max-prune", "3"], "--max-prune needs --prune"), (["--exec-jobs", "2"], "--exec-jobs needs --exec")],
+)
+def test_an_option_without_the_one_it_belongs_to_is_refused(offered, arguments, message):
+    ran = offered.run("apply", *arguments)
+    assert ran.code == 2
+    assert message in ran.err
+    assert not offered.mirror.exists()
+
+
+def test_an_age_can_be_a_number_of_seconds(offered):
+    assert offered.run("apply").code in (0, 3)
+    assert len(offered.run("history", "--since", "3600", "--json").json["runs"]) == 1
+    assert offered.run("history", "--since", "0.0", "--json").json["runs"] == []
+    assert offered.run("status", "--max-age", "3600").code == 0

@@ -28,3 +28,15 @@ def test_the_home_folder_in_options(workspace):
         assert workspace.run("plan", "~/manifest.toml", option, cwd="below").code == 0
     assert {"plan.json", "plan.md", "log"} <= {file.name for file in workspace.path.iterdir()}
     assert not list((workspace.path / "below").iterdir())
+
+
+def test_the_home_folder_of_a_user_that_does_not_exist(workspace):
+    for values in ({"mirror": 'path = "~nobody-here/x"'}, {"aoi": 'file = "~nobody-here/a.geojson"'}):
+        workspace.write(SENSOR, **values)
+        ran = workspace.run("plan")
+        assert ran.code == 2
+        assert "there is no user 'nobody-here'" in ran.err
+    workspace.write(SENSOR)
+    ran = workspace.run("plan", "--out=~nobody-here/plan.json")
+    assert ran.code == 2
+    assert "there is no user 'nobody-here'" in ran.err

@@ -463,6 +463,19 @@ def test_sizes_are_requested_through_the_proxy(public, server, authority, monkey
     assert authorised(server) == [False, True]
 
 
+def test_no_secret_header_goes_over_plain_http_for_a_size(public, server, authority, monkeypatch):
+    """A token can be in a header of any name."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    links = [LINK, f"http://plain.{HOST}/scene.zip"]
+    with Proxy({HOST: public.port, f"plain.{HOST}": server.port}) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        asked = [(url, Download(url=url, headers={"X-Api-Key": SECRET}, reach=NEAR)) for url in links]
+        assert len(remote_sizes(asked, jobs=1, connect_timeout=5, stall_timeout=5)) == len(links)
+        assert all(SECRET not in headers.values() for headers in proxy.headers)
+    assert [SECRET in one.headers.values() for one in public.seen] == [True]
+    assert [SECRET in one.headers.values() for one in server.seen] == [False]
+
+
 # -- private certificate authorities
 
 

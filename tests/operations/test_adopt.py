@@ -58,7 +58,7 @@ def test_zips_as_the_original_client_leaves_them(workspace, sandbox, offered):
     assert (applied.code, applied.summary["kept"], applied.summary["fetched"]) == (0, 4, 0)
     assert sandbox.downloads == 0
     again = workspace.run("adopt")
-    assert (again.code, again.out) == (0, "Adopted: nothing; there are no files.\n")
+    assert (again.code, again.out) == (0, "Adopted: nothing; every file is in the index already.\n")
 
 
 def test_other_names_that_carry_the_scene_id_are_moved_to_where_they_belong(workspace, sandbox, offered):

@@ -151,3 +151,43 @@ def test_stop_that_was_set_before_counts(archive, sandbox, tmp_path):
     with pytest.raises(StoppedError):
         list(ss.fetch([archive.product("A")], tmp_path, archive=archive, stop=stop))
     assert not list(tmp_path.glob("*.zip"))
+
+
+class Failing(ss.SedasArchive):
+    """An archive of a program: `located` is called with the id of each scene before its link is returned."""
+
+    located = None
+
+    def locate(self, scene, *arguments, **named):
+        self.located(scene.id)
+        return super().locate(scene, *arguments, **named)
+
+
+def test_any_exception_of_an_archive_fails_one_scene(manifest, sandbox):
+    put(sandbox, make_row("A", START), make_row("B", START))
+
+    def fail_a(scene_id):
+        if scene_id == "A":
+            raise ValueError("boom")
+
+    archive = Failing(url=sandbox.url, username="sandbox", password="sandbox")
+    archive.located = fail_a
+    with archive, ss.Mirror(manifest, archives={"archive": archive}) as mirror:
+        done = mirror.sync()
+        assert done.fetched == 1
+        (failure,) = done.failures
+        assert (failure.id, failure.error) == ("A", "unexpected ValueError: boom")
+
+
+def test_an_archive_that_is_stopped_leaves_its_scenes_to_the_next_run(manifest, sandbox):
+    put(sandbox, make_row("A", START), make_row("B", START))
+    archive = Failing(url=sandbox.url, username="sandbox", password="sandbox")
+
+    def stop(_scene_id):
+        archive.stop()
+        raise StoppedError("stopped")
+
+    archive.located = stop
+    with archive, ss.Mirror(manifest, archives={"archive": archive}) as mirror:
+        done = mirror.sync()
+        assert (done.exit_code, done.fetched, done.failures) == (130, 0, ())

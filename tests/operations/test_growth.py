@@ -72,7 +72,35 @@ def test_runs_and_changes_are_bounded(tmp_path):
         history.begin_run(index, "apply", now + timedelta(days=300))
         assert (len(history.runs(index)), len(history.changes(index))) == (1000, 1)
         history.begin_run(index, "apply", now + timedelta(days=401))
-        assert (len(history.runs(index)), len(history.changes(index))) == (2, 0)
+        history.begin_run(index, "apply", now + timedelta(days=402))
+        assert (len(history.runs(index)), len(history.changes(index))) == (3, 0)
+
+
+def test_a_clock_that_is_ahead_forgets_no_run(weeks):
+    weeks.offer(weeks.row("A", 3))
+    weeks.write("-30d")
+    for _ in range(2):
+        weeks.apply()
+        weeks.clock.move(days=1)
+    with weeks.mirror() as mirror, mirror._context.state.index(write=True) as (index, _):
+        history.add_changes(index, [Change(time=weeks.clock.now, kind=ChangeKind.PRUNED, id="A")])
+    ahead = Clock("2036-01-01")
+    for _ in range(2):
+        Weeks(weeks.path, weeks.sandbox, ahead).apply(prune=False)
+        ahead.move(days=1)
+    weeks.apply()
+    with weeks.mirror() as mirror:
+        assert len(mirror.history()) == 5
+        assert ChangeKind.PRUNED in {change.kind for change in mirror.changes()}
+
+
+def test_a_clock_that_is_ahead_once_forgets_no_run_without_an_archive(tmp_path):
+    (tmp_path / ".sedas-sync").mkdir()
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with WritableIndex(tmp_path) as index:
+        for days in (0, 1, 4000, 2, 3):
+            history.begin_run(index, f"apply {days}", now + timedelta(days=days))
+        assert len(history.runs(index)) == 5
 
 
 def test_an_index_that_is_mostly_empty_is_compacted(tmp_path):

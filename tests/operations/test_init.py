@@ -94,7 +94,9 @@ def test_several_areas_are_named_and_written_out(workspace):
     ("properties", "names"),
     [
         ([{"id": 7}, {"id": 8}], ["7", "8"]),
-        ([{"name": "x"}, {"name": "X"}], ["area-1", "area-2"]),
+        ([{"name": "x"}, {"name": "X"}], ["x", "X-2"]),
+        ([{"name": "f"}, {"name": "f"}, {"name": "f-2"}, {"name": "g"}, {}], ["f", "f-3", "f-2", "g", "area-5"]),
+        ([{"name": "a" * 64}, {"name": "a" * 64}], ["a" * 64, "a" * 62 + "-2"]),
         ([{"name": "x"}, {}], ["x", "area-2"]),
         ([{"name": "x", "id": 1}, {"name": None, "id": 2}], ["1", "2"]),
         ([{"name": "日本"}, {"name": "Поле 3"}], ["RiBen", "Pole-3"]),
@@ -345,6 +347,9 @@ def test_the_sandbox_has_scenes_at_once(workspace):
         (["--start", "yesterday"], 'error: --start: found "yesterday"; must be a date'),
         (["--start", "2024-06-01", "--end", "2024-05-01", "--archive", "cdse"], "error: --end: is"),
         (["--archive", "nothing"], "'nothing' is not one of"),
+        (["--archive", "planetary-computer", "--product-type", "L1C"], "no scenes of type L1C that can be downloaded"),
+        (["--archive", "planetary-computer", "--product-type", "SLC"], "take sandbox or sedas or cdse"),
+        (["--archive", "earth-search", "--product-type", "OL_1_EFR"], "no scenes of type OL_1_EFR"),
     ],
 )
 def test_wrong_wishes_write_nothing(workspace, arguments, message):
@@ -352,6 +357,16 @@ def test_wrong_wishes_write_nothing(workspace, arguments, message):
     assert ran.code == 2
     assert message in ran.err
     assert not (workspace.path / "manifest.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("box", "width"),
+    [("3,51,1,52", "358°"), ("-1,51,355,52", "356°"), ("170,-20,-170,-10", ""), ("-180,-90,180,90", "")],
+)
+def test_a_box_around_most_of_the_world_is_pointed_out(workspace, box, width):
+    ran = workspace.run("init", "--archive", "cdse", f"--bbox={box}")
+    assert ran.code == 0, ran.err
+    assert (f"crosses the antimeridian, {width} wide" in ran.err) == bool(width)
 
 
 def test_the_command_line_knows_the_presets():

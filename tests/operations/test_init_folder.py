@@ -41,6 +41,9 @@ def test_what_a_folder_has_matches_its_manifest(workspace, sandbox, zips):
     assert len(manifest.aois) < len(manifest.datasets), "both types of one track have one area"
     optical = manifest.datasets["s2-l1c"]
     assert (optical.sensor, optical.product_type, optical.tile) == ("optical", "L1C", ("30UXC",))
+    satellites = {scene[:3] for scene in zips if scene.startswith("S2")}
+    names = {"S2A": "Sentinel-2A", "S2B": "Sentinel-2B"}
+    assert optical.satellite == (names[satellites.pop()] if len(satellites) == 1 else None)
     days = sorted(scene[11:19] for scene in zips if scene.startswith("S2"))
     text = (workspace.path / "work.toml").read_text()
     assert f"start = {days[0][:4]}-{days[0][4:6]}-{days[0][6:]}" in text
@@ -79,6 +82,17 @@ def test_options_that_contradict_a_folder(workspace, zips, arguments, problem):
     ran = workspace.run("init", "--from-folder", "old", *arguments)
     assert (ran.code, (workspace.path / "manifest.toml").exists()) == (2, False)
     assert problem in ran.err
+
+
+def test_scenes_of_one_satellite_only(workspace, zips):
+    few = {scene: data for scene, data in zips.items() if scene.startswith("S2B")}
+    assert few
+    fill(workspace.path / "old", few)
+    assert workspace.run("init", "--from-folder", "old").code == 0
+    manifest = load_manifest(workspace.path / "manifest.toml")
+    assert {dataset.satellite for dataset in manifest.datasets.values()} == {"Sentinel-2B"}
+    assert workspace.run("adopt").code == 0
+    assert workspace.run("plan", "--json").json["summary"]["fetch"] == 0
 
 
 def test_other_archives_and_dates(workspace, zips):

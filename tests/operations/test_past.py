@@ -61,6 +61,30 @@ def test_what_comes_late_goes_and_comes_back(weeks):
     assert changes(weeks)[3:] == [("pruned", "L", "")]
 
 
+def test_a_withdrawn_scene_without_a_file_is_forgotten_by_a_prune(weeks):
+    a, b, c = weeks.row("A", 3), weeks.row("B", 2), weeks.row("C", 4)
+    weeks.offer(a, b, c)
+    weeks.write("-60d")
+    weeks.apply()
+    weeks.offer(b)
+    (weeks.path / "scenes" / "A.zip").unlink()
+    with weeks.mirror() as mirror:
+        summary = mirror.apply(mirror.plan())
+        assert (summary.exit_code, mirror.verify().exit_code) == (0, 1)
+        explained = mirror.why("A")
+        assert (explained.pruning.reason.code.value, explained.pruning.removes) == ("lost", True)
+        assert "its file is missing" in explained.next
+        assert mirror.why("C").pruning.removes is False, "its file may be the last copy"
+        plan = mirror.plan(prune=True)
+        removed = [action for action in plan.actions if action.kind.value == "prune"]
+        assert [(action.id, action.size) for action in removed] == [("A", 0)]
+        assert mirror.apply(plan, max_prune=0).exit_code == 0, "no file is removed"
+        assert mirror.verify().exit_code == 0
+    assert weeks.here == {"B", "C"}
+    weeks.offer(a, b, c)
+    assert weeks.apply().fetched == 1, "it came back"
+
+
 @pytest.mark.parametrize("rule", ["", 'reprocessed = "newest"\n'])
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_reprocessed_scene_is_not_a_withdrawn_one(weeks, rule, listed):
@@ -193,7 +217,7 @@ def test_metrics_are_written_after_every_run(applied, sandbox):
         assert applied.run("apply", "--metrics", "none/sedas.prom", *arguments).code == 2
 
 
-def test_status_fails_if_no_run_was_successful_for_long(workspace, sandbox):
+def test_status_fails_if_no_run_was_successful_for_long(workspace, sandbox, monkeypatch):
     workspace.write(RULES, transfer="retries = 0")
     never = workspace.run("status", "--max-age", "26h", "-q")
     assert (never.code, never.err) == (1, "failed: no apply has ever succeeded\n")
@@ -205,3 +229,11 @@ def test_status_fails_if_no_run_was_successful_for_long(workspace, sandbox):
     late = workspace.run("status", "--max-age", "0s", "--json")
     assert late.code == 1
     assert "no apply has succeeded in the last 0.0 s" in late.err
+    for key, value in workspace.env.items():
+        monkeypatch.setenv(key, value)
+    clock = Clock(f"{datetime.now(UTC) + timedelta(days=400):%Y-%m-%d}")
+    with ss.Mirror(ss.load_manifest(workspace.path / "manifest.toml"), clock=clock) as mirror:
+        assert mirror.apply(mirror.plan(), wait=False).exit_code == 3
+    ahead = workspace.run("status", "--max-age", "26h", "-q")
+    assert ahead.code == 1
+    assert f"ended at {clock.now:%Y-%m-%d %H:%M:%S} UTC, which is in the future" in ahead.err

@@ -247,6 +247,16 @@ def test_beyond_max_prune_it_is_a_refusal_without_a_terminal(filled, sandbox):
     assert filled.run("status", "--json").json["failures"] == []
 
 
+def test_a_plan_warns_of_removals_beyond_the_limit(filled):
+    filled.write(manifest(start="2019-05-06"))
+    assert "the limit is" not in filled.run("plan", "--prune").err, "five are within it"
+    filled.write(manifest(start="2019-05-07"))
+    assert (
+        "6 of 8 files would be removed, and the limit is 5: `apply --prune` asks" in filled.run("plan", "--prune").err
+    )
+    assert filled.run("apply", "--prune", "--max-prune", "6", "--json").summary["warnings"] == 0
+
+
 @pytest.mark.parametrize("limit", ["0", "0%"])
 def test_a_refusal_is_printed_by_quiet_runs(filled, limit):
     filled.write(manifest(start="2019-05-07"))
@@ -329,6 +339,8 @@ def grown(filled, sandbox):
 
 def test_with_a_lock_the_mirror_becomes_what_the_lock_names(grown, sandbox):
     searches = sandbox.searches
+    assert grown.run("apply", "--locked").code == 0
+    assert "2 files not in the lock file: `apply --locked --prune` removes" in grown.run("status").out
     plan = grown.run("plan", "--locked", "--prune", "--json")
     assert [(action["action"], action["id"]) for action in plan.json["actions"]] == [("prune", "X"), ("prune", "Y")]
     assert "not in the lock file" in plan.json["actions"][0]["reason"]

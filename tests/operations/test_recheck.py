@@ -209,6 +209,108 @@ def test_another_dataset_over_the_same_scenes_sees_their_changes(weeks):
     assert {action.id: action.kind.value for action in plan(weeks).actions} == {"A": "keep", "B": "replace"}
 
 
+# -- what a run did not do is not forgotten ---------------------------------------------------------------------------
+
+
+def restate(weeks, *names):
+    """Offer other files for these scenes, so that a run replaces them."""
+    rows, files = [], {}
+    for number, name in enumerate(names):
+        target = weeks.path / f"{name}.source"
+        with zipfile.ZipFile(target, "w") as file:
+            file.writestr(f"{name}.SAFE/manifest.safe", f"{weeks.clock.now} {name}" * 100)
+        files[name] = target.read_bytes()
+        rows.append(weeks.row(name, 93 + number, filehash=hashlib.md5(files[name]).hexdigest()))
+    weeks.sandbox._catalogue = RowCatalogue(rows, files=files)
+
+
+def restate_what_is_here(weeks, names="AB"):
+    """Put scenes with checksums in the mirror, and then offer other files for all of them."""
+    restate(weeks, *names)
+    for file in (weeks.path / "scenes").glob("*.zip"):
+        file.unlink()
+    refreshed(weeks)
+    assert not is_asked(weeks)
+    weeks.clock.move(hours=1)
+    restate(weeks, *names)
+
+
+def is_asked(weeks):
+    return bool(searches(weeks, lambda: plan(weeks))[0])
+
+
+def refreshed(weeks, **options):
+    with weeks.mirror() as mirror:
+        return mirror.sync(refresh=True, wait=False, **options)
+
+
+def finish(weeks, **options):
+    """The next run searches and does what the last one did not do, and then all is settled."""
+    assert is_asked(weeks)
+    with weeks.mirror() as mirror:
+        summary = mirror.sync(wait=False, **options)
+    assert (summary.exit_code, plan(weeks).changes) == (0, 0)
+    assert not is_asked(weeks)
+    return summary.fetched
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_download_that_failed_is_tried_again(weeks, lost):
+    restate_what_is_here(weeks)
+    if lost:
+        lose(weeks)
+    weeks.sandbox.faults = Faults(rules=(Rule("download", fail(500)),))
+    assert refreshed(weeks).failed == 2
+    weeks.sandbox.faults = Faults()
+    assert finish(weeks) == 2
+
+
+def test_a_plan_that_is_refused_is_made_again(weeks):
+    restate_what_is_here(weeks)
+    with pytest.raises(ss.ManifestError, match="max_download"):
+        refreshed(weeks, max_download=1)
+    assert finish(weeks) == 2
+
+
+def test_a_plan_that_is_not_carried_out_is_made_again(weeks):
+    restate_what_is_here(weeks)
+    with weeks.mirror() as mirror, mirror.locked():
+        assert mirror.plan(refresh=True).changes == 2
+    assert finish(weeks) == 2
+
+
+def test_replacements_that_need_a_confirmation_are_not_forgotten(weeks):
+    names = [f"S{number:02}" for number in range(28)]
+    restate_what_is_here(weeks, names)
+    for _ in range(2):
+        assert [one.id for one in refreshed(weeks).failures] == ["replace"]
+        assert is_asked(weeks)
+    assert finish(weeks, confirm_replacing=lambda _count, _held: True) == 28
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_that_is_interrupted_is_not_forgotten(weeks, killed):
+    restate_what_is_here(weeks)
+    with weeks.mirror() as mirror:
+        for event in mirror.run(mirror.plan(refresh=True), jobs=1):
+            if event.event == "fetched":
+                if killed:
+                    break
+                mirror.stop(143)
+    assert finish(weeks) == 1
+
+
+def test_a_saved_plan_that_failed_is_not_forgotten(weeks):
+    restate_what_is_here(weeks)
+    with weeks.mirror() as mirror:
+        saved = mirror.save(mirror.plan(refresh=True))
+    weeks.sandbox.faults = Faults(rules=(Rule("download", fail(500)),))
+    with weeks.mirror() as mirror:
+        assert mirror.apply(mirror.resume_plan(saved)).failed == 2
+    weeks.sandbox.faults = Faults()
+    assert finish(weeks) == 2
+
+
 def test_a_scene_that_disappears_while_planning_is_looked_up(weeks):
     def disappear(step):
         if step.what == "choosing scenes":

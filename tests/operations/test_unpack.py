@@ -237,7 +237,10 @@ def test_a_lock_of_zips_is_met_by_their_folders(workspace, sandbox, offered):
     again = workspace.run("apply", "--locked", "--json")
     assert (again.code, again.summary["kept"]) == (0, 2), again.err
     assert not downloads(sandbox, since)
-    assert workspace.run("verify").code == 0
+    verified = workspace.run("verify", "--json")
+    assert verified.code == 0
+    # The files have the level at which their zips were proved.
+    assert {file["level"] for file in verified.json["scenes"]} == {"digest"}
     assert workspace.run("lock", "--check").code == 0, "the same scenes"
     status = workspace.run("status", "--json").json["summary"]
     assert (status["held"], status["differs"]) == (2, 0)

@@ -415,8 +415,9 @@ def test_a_self_contained_catalogue_is_replaced_and_stays_what_it_is(applied):
     assert not (place / "files" / gone.name).exists()
     assert len(list((place / "files").iterdir())) == 11
     assert applied.run("export", "--format", "stac").code == 0
-    assert catalogue.links_of(place) is None
-    assert sorted(entry.name for entry in place.iterdir()) == ["catalog.json", "optical", "radar"]
+    assert catalogue.links_of(place) == "hard"
+    assert sorted(entry.name for entry in place.iterdir()) == ["catalog.json", "files", "optical", "radar"]
+    assert len(list((place / "files").iterdir())) == 11
     assert sorted(entry.name for entry in applied.path.iterdir()) == ["manifest.toml", "scenes", "stac"]
     assert len(list(applied.mirror.glob("*.zip"))) == 11, "a link that goes takes no scene with it"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from clocks import Clock, Weeks
 from effort import effort
 
 from sedas_sync.model.order import Order
@@ -198,6 +199,51 @@ def test_no_order_is_placed_that_cannot_be_saved(workspace, sandbox, disk):
     assert summary["ordered"] == 4 - len(known), "what was ordered is known, and is not ordered again"
 
 
+@pytest.fixture
+def weeks(workspace, sandbox, monkeypatch):
+    """A mirror of the last 30 days, and its clock."""
+    for key, value in workspace.env.items():
+        monkeypatch.setenv(key, value)
+    clock = Clock("2026-03-01")
+    sandbox._clock = clock.posix
+    return Weeks(workspace.path, sandbox, clock)
+
+
+def offer_days(weeks, **ages):
+    """Offer scenes of 300 kB each that are so many days old."""
+    files = {name: weeks.path / f"{name}.file" for name in ages}
+    for name, file in files.items():
+        with zipfile.ZipFile(file, "w") as made:
+            made.writestr(f"{name}.SAFE/data", random.Random(name).randbytes(300_000))
+    weeks.sandbox._catalogue = RowCatalogue([weeks.row(name, days) for name, days in ages.items()], files=files)
+
+
+def test_what_left_the_window_makes_room_on_a_full_disk(weeks, disk):
+    offer_days(weeks, A=29, B=28, C=20)
+    weeks.write("-30d")
+    disk(weeks.path / "scenes", 1500)
+    assert weeks.apply().fetched == 3
+    weeks.clock.move(days=5)
+    offer_days(weeks, A=34, B=33, C=25, D=2, E=1)
+    full = weeks.apply()
+    assert (full.failed > 0, full.pruned, full.exit_code) == (True, 2, 1)
+    assert weeks.here >= {"C"}
+    assert weeks.apply().exit_code == 0
+    assert weeks.here == {"C", "D", "E"}
+
+
+def test_other_removals_wait_until_the_disk_has_room(weeks, disk):
+    offer_days(weeks, A=29, B=28, C=20)
+    weeks.write("-30d")
+    disk(weeks.path / "scenes", 1500)
+    assert weeks.apply().fetched == 3
+    offer_days(weeks, A=29, B=28, C=20, D=2, E=1)
+    weeks.write("-27d")
+    full = weeks.apply()
+    assert (full.failed > 0, full.pruned) == (True, 0), "the manifest was edited"
+    assert weeks.here >= {"A", "B", "C"}
+
+
 def test_a_first_run_without_any_room_says_so(workspace, sandbox, disk):
     offer(sandbox, workspace.path, online=1, archived=0)
     workspace.write(MAY)
@@ -295,7 +341,7 @@ def test_commands_that_only_read_report_a_damaged_index_and_keep_it(workspace, s
     (order,) = workspace.run("orders", "--json").json
     zero(workspace, "meta")
     before = (workspace.mirror / ".sedas-sync" / "index.db").read_bytes()
-    for command in (("orders",), ("why", order["id"]), ("status",), ("plan",)):
+    for command in (("orders",), ("why", order["id"]), ("status",), ("plan",), ("history",), ("changes",)):
         ran = workspace.run(*command)
         assert "the index is damaged" in ran.err, command
         assert "apply rebuilds it" in ran.err, command

@@ -345,6 +345,31 @@ def test_mirror_and_manifest_move_together_also_through_links(owned):
     assert "belongs to another manifest" in owned.apply("other.toml", code=2)
 
 
+def test_a_mirror_that_moves_alone_keeps_its_manifest(owned):
+    owned.write("project", "scenes")
+    owned.apply("project/manifest.toml")
+    for place in ("disk/scenes", "other/disk/scenes"):
+        (owned.path / place).parent.mkdir(parents=True)
+        before = next(owned.path.rglob("A.zip")).parent
+        before.rename(owned.path / place)
+        owned.write("project", owned.path / place)
+        assert owned.apply(cwd="project") == ""
+    (owned.path / "project").rename(owned.path / "renamed")
+    owned.write("third", owned.path / place)
+    err = owned.apply("third/manifest.toml", code=2)
+    assert f"another manifest, {owned.path / 'project' / 'manifest.toml'} (which no longer exists)" in err
+
+
+def test_a_manifest_in_the_old_place_does_not_own_a_mirror_that_moved(owned):
+    owned.write("project", "scenes")
+    owned.apply("project/manifest.toml")
+    (owned.path / "project").rename(owned.path / "moved")
+    owned.apply("moved/manifest.toml")
+    owned.write("project", owned.path / "moved" / "scenes")
+    err = owned.apply("project/manifest.toml", code=2)
+    assert f"another manifest, {owned.path / 'moved' / 'manifest.toml'};" in err
+
+
 def test_a_mirror_behind_a_link_has_the_same_manifest(owned):
     (owned.path / "disk").mkdir()
     (owned.path / "scenes").symlink_to("disk")

@@ -4,7 +4,7 @@ The catalogue states where a product is (`S3Path`): a folder, such as `….SAFE`
 listed when it is downloaded: one request, and one for the product's own list of checksums.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from sedas_sync.errors import ArchiveError
 from sedas_sync.model import product_listing
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.files import selects
-from sedas_sync.model.path_template import safe_name
+from sedas_sync.model.path_template import comparable, safe_name
 from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import named
 from sedas_sync.net import session
@@ -91,16 +91,17 @@ class ProductFiles(ArchiveWrapper):
         place = scene.download_url
         key = split(place)[1]
         found = {}
-        for one in self._buckets.objects(place, self._place):
-            # A product without an ending can be one object.
-            name = one.key.rpartition("/")[2] if one.key == key else one.key.removeprefix(f"{key}/")
-            if one.key.endswith("/") or (name == one.key and one.key != key):
-                continue  # the marker of a folder, or another product whose name begins so
+        listed = [one for one in self._buckets.objects(place, self._place) if not one.key.endswith("/")]
+        inside = [one for one in listed if one.key.startswith(f"{key}/")]
+        # A product without an ending can be one object. Beside files below it, that object is the marker of a folder.
+        for one in inside or [one for one in listed if one.key == key]:
+            name = one.key.removeprefix(f"{key}/") if inside else one.key.rpartition("/")[2]
             if not all(part and safe_name(part) == part for part in name.split("/")):
                 raise ArchiveError(f"{place} has a file whose name cannot be a path: {name!r}")
             found[name] = RemoteFile(
                 name=name, url=f"{SCHEME}{split(place)[0]}/{one.key}", size=one.size, digest=one.md5
             )
+        _check_names(place, found)
         if not found:
             raise ArchiveError(f"the bucket has no files at {place}", status=404)
         chosen = [name for name in sorted(found) if selects(scene.listing, name)]
@@ -123,9 +124,7 @@ class ProductFiles(ArchiveWrapper):
         own = next((found[name] for name in product_listing.NAMES if name in found), None)
         if own is None or (own.size or 0) > product_listing.MAX_SIZE:
             return {}
-        reply = self._api.send("GET", self._buckets.link(own.url or "", self._place), kind="look_up")
-        if not reply.ok:
-            raise reply.error(f"the request for {own.name}")
+        reply = self._buckets.read(own.url or "", self._place)
         with suppress(ValueError):
             listed = product_listing.read_listing(reply.body).files
             return {file.name: file.digest for file in listed if file.digest is not None}
@@ -148,3 +147,22 @@ class ProductFiles(ArchiveWrapper):
             connections=self.connections,
             requests_per_minute=REQUESTS_PER_MINUTE,
         )
+
+
+def _check_names(place: str, names: Collection[str]) -> None:
+    """Check that all files of a folder can be on disk at the same time.
+
+    Raises:
+        ArchiveError: Two names differ only in letter case, or one is the folder of another.
+    """
+    taken: dict[str, str] = {}
+    for name in names:
+        other = taken.setdefault(comparable(name), name)
+        if other != name:
+            raise ArchiveError(f"{place} has two files whose names differ only in letter case: {other!r} and {name!r}")
+    for name in names:
+        parts = name.split("/")
+        for depth in range(1, len(parts)):
+            above = taken.get(comparable("/".join(parts[:depth])))
+            if above is not None:
+                raise ArchiveError(f"{place} has the file {above!r}, which is also the folder of {name!r}")

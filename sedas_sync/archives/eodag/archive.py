@@ -1,8 +1,9 @@
 """Providers that eodag knows as archives: searches, logins and orders are eodag's, downloads are ours.
 
 eodag ends some searches early: it takes a page that is shorter than the one it asked for as the last one, and stops if
-a page begins as the one before. So the provider's count decides whether a search is complete, and otherwise it is asked
-again in parts of its time; see `sedas_sync.archives.stac.whole_search`.
+a page begins as the one before. Some providers count the products of a page, not those that match. So a search is
+complete if its last page is shorter than another page and the provider's count, if there is one, is met. Otherwise it
+is asked again in parts of its time; see `sedas_sync.archives.stac.whole_search`.
 """
 
 import re
@@ -22,7 +23,7 @@ from sedas_sync.archives.lenient import once
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.archives.stac import whole_search
-from sedas_sync.archives.stac.api import End, Walk
+from sedas_sync.archives.stac.api import FEW, End, Walk
 from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError, IncompleteSearch, StoppedError
 from sedas_sync.model.scene import Download, Query, RemoteFile, Scene
@@ -117,33 +118,35 @@ class EodagArchive:
         """Follow the pages of a search as far as eodag goes, and say whether that is the end."""
         provider, walk = self._provider, Walk()
         result = provider.ask(lambda: self._search(query, span, limit), _SEARCH)
-        # Providers that count nothing, and some that find nothing, have no number or 0.
-        walk.matched = result.number_matched or None
         pages, last = result.next_page(update=False), len(result)
         page: list[EOProduct] | None = list(result)
-        while page:
-            last = len(page)
+        repeated = False
+        while page and not repeated:
+            last, known = len(page), len(walk.names)
             with self._lock:
                 self._longest = max(self._longest, last)
             for product in page:
                 walk.names.add((product.collection, str(product.properties["id"])))
                 walk.times.append(str(product.properties.get("start_datetime") or product.properties.get("datetime")))
             yield {"products": page}
+            # Otherwise a provider that repeats its pages would never end.
+            repeated = len(walk.names) == known
             try:
-                page = provider.ask(lambda: list(next(pages, ())), _SEARCH)
+                page = None if repeated else provider.ask(lambda: list(next(pages, ())), _SEARCH)
             except StoppedError:
                 raise
             except ArchiveError as error:
                 walk.problem, page = error, None
-        walk.end = self._end(walk, last)
+        walk.matched = _count(result.number_matched, len(walk.names))
+        walk.end = End.SHORT if repeated else self._end(walk, last)
         return walk
 
     def _end(self, walk: Walk, last: int) -> End:
         if walk.problem is not None:
             return End.FULL
-        if walk.matched is not None:
-            return End.COMPLETE if len(walk.names) >= walk.matched else End.SHORT
-        return End.FULL if last and last >= self._longest else End.COMPLETE
+        if walk.matched is not None and len(walk.names) < walk.matched:
+            return End.SHORT
+        return End.COMPLETE if last < max(self._longest, FEW) else End.FULL
 
     def _search(self, query: Query, span: Span, limit: int | None) -> Any:
         provider = self._provider
@@ -187,6 +190,12 @@ class EodagArchive:
             lambda sentence: report(name, sentence),
             pays=self._config.requester_pays,
         )
+
+
+def _count(stated: object, sent: int) -> int | None:
+    """Return how many products match, as the provider states it; None if that cannot be their number."""
+    # Providers that count nothing, and some that find nothing, have no number or 0.
+    return stated if isinstance(stated, int) and stated >= max(sent, 1) else None
 
 
 def open_archive(opening: Opening) -> EodagArchive:

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from sedas_sync.manifest import fields
-from sedas_sync.manifest.archive_types import ArchiveType, flat_filters
+from sedas_sync.manifest.archive_types import ArchiveType, Variables, flat_filters
 from sedas_sync.manifest.tables import ArchiveConfig, Mistake, TrustedHosts
 
+VARIABLES = Variables((), host="EODAG_HOST")
+"""The environment variable with further hosts that may see the login, whose parts eodag reads itself."""
 _OWN = frozenset(
     {
         *("provider", "collection", "productType", "id", "start", "end", "start_datetime", "end_datetime", "datetime"),

@@ -1,11 +1,13 @@
 """Links to the files of eodag's products, with the login of eodag's plug-ins.
 
 A secret goes to the provider's own site only: to addresses that the plug-in's `matching_url` names, to hosts below the
-registered name of the catalogue's host, and to `trusted_hosts`.
+registered name of the catalogue's host, and to those of `trusted_hosts` that the environment names too.
 """
 
 import re
 from datetime import UTC, datetime
+from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,15 +17,19 @@ from msgspec.structs import replace
 from publicsuffixlist import PublicSuffixList
 
 from sedas_sync.archives.eodag.buckets import Buckets, signer
-from sedas_sync.archives.eodag.kind import EodagConfig
+from sedas_sync.archives.eodag.kind import VARIABLES, EodagConfig
 from sedas_sync.archives.eodag.provider import Provider
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model.hosts import matches_any
+from sedas_sync.model.hosts import in_both, matches_any
 from sedas_sync.model.scene import Download, Reach, RemoteFile, Scene
+from sedas_sync.net.credentials import hosts_of
 from sedas_sync.net.redact import remember_secret
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _NOT_SECRET = frozenset({"user-agent", "accept", "accept-encoding", "connection", "content-length"})
+
+_ANY_CHARACTER = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.(?![*+?{])")
+"""Finds the dots of a regular expression that stand for one character, and what must not be taken for one."""
 
 
 class Links:
@@ -38,6 +44,7 @@ class Links:
         self._provider = provider
         self._config = config
         self._site = _site(urlsplit(provider.endpoint).hostname or "")
+        self._trusted = in_both(config.trusted_hosts, hosts_of(VARIABLES))
         self._buckets = Buckets()
         self._reach = Reach(api=provider.endpoint, trusted_hosts=config.trusted_hosts)
 
@@ -60,7 +67,7 @@ class Links:
         return replace(
             located,
             size=None if scene.nominal else located.size,
-            trusted_hosts=self._config.trusted_hosts,
+            trusted_hosts=self._trusted,
             reach=self._reach,
         )
 
@@ -98,9 +105,8 @@ class Links:
         """Whether an address may see the login."""
         pattern = getattr(getattr(plugin, "config", None), "matching_url", None)
         host = urlsplit(address).hostname or ""
-        # eodag compares only the beginning, so that `https://cnes.fr` would name `https://cnes.fr.example.org` too.
-        named = isinstance(pattern, str) and re.fullmatch(rf"(?:{pattern})(?::\d+)?(?:/.*)?", address) is not None
-        return named or _site(host) == self._site or matches_any(host, self._config.trusted_hosts)
+        named = isinstance(pattern, str) and _names(pattern, address)
+        return named or _site(host) == self._site or matches_any(host, self._trusted)
 
     def _advice(self, address: str) -> str:
         if address.startswith("s3://"):
@@ -110,14 +116,40 @@ class Links:
         plugin = self._provider.product({"eodag:download_link": address}).downloader_auth
         if plugin is not None and not self._may_have_login(plugin, address):
             return (
-                f"{host} is not {self._site} and was asked without the login: name it in trusted_hosts if it is theirs"
+                f"{host} is not {self._site} and was asked without the login: name it in trusted_hosts, and in the "
+                f"environment variable {VARIABLES.host}, if it is theirs"
             )
         return f"{host} refused it, and eodag has no other link or login"
 
 
-def _site(host: str) -> str:
-    """Return the registered name of a host: the last part that somebody owns, as cnes.fr of geodes-portal.cnes.fr."""
-    return PublicSuffixList().privatesuffix(host) or host
+def _names(pattern: str, address: str) -> bool:
+    """Whether a `matching_url` names an address."""
+    # eodag compares only the beginning, and its authors write a dot of a host name without a backslash.
+    exact = _ANY_CHARACTER.sub(lambda found: r"\." if found[0] == "." else found[0], pattern)
+    if re.fullmatch(rf"(?:{exact})(?::\d+)?(?:/.*)?", address) is None:
+        return False
+    end = re.split(r"[:/]", pattern.partition("://")[2].replace("\\", ""))[0]
+    end = re.split(r"[^\w.-]", end)[-1].lstrip(".")
+    # A user's own configuration may name a suffix below which others register hosts, such as that of a cloud's buckets.
+    return _site(urlsplit(address).hostname or "", private=False) == _site(end, private=False)
+
+
+def _site(host: str, *, private: bool = True) -> str:
+    """Return the registered name of a host: the last part that somebody owns, as cnes.fr of geodes-portal.cnes.fr.
+
+    Args:
+        host: A host name or an IP address, which is returned as it is.
+        private: Whether the names that companies give to others are registered names too, as a.blob.core.windows.net.
+    """
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return _suffixes(only_icann=not private).privatesuffix(host) or host
+
+
+@cache
+def _suffixes(*, only_icann: bool) -> PublicSuffixList:
+    return PublicSuffixList(only_icann=only_icann)
 
 
 def _forget_login(plugin: Any) -> None:

@@ -23,7 +23,7 @@ from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SIGN_URL, StacConfig
 from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_parquet
-from sedas_sync.archives.stac.storage import storage_of
+from sedas_sync.archives.stac.storage import place_of
 from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError
@@ -180,9 +180,8 @@ class StacArchive(WebArchive):
     def _in_bucket(self, scene: Scene, file: RemoteFile, url: str, refused: Download | None) -> Download:
         if self._buckets is None:
             raise ArchiveError(f"{url} is in a bucket, and the manifest's table of the archive has no `s3`")
-        place = storage_of(scene.extra).place
         return Download(
-            url=self._buckets.link(url, place, pays=scene.requester_pays, refused=refused),
+            url=self._buckets.link(url, place_of(scene.extra, file.key), pays=scene.requester_pays, refused=refused),
             size=file.size,
             digest=file.digest,
             reach=self._reach,

@@ -19,7 +19,7 @@ from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.archives.stac.storage import Storage, storage_of
 from sedas_sync.model.path_template import safe_name as _safe_name
-from sedas_sync.model.scene import RemoteFile
+from sedas_sync.model.scene import NOTHING, RemoteFile
 
 safe_name = lru_cache(maxsize=1024)(_safe_name)
 
@@ -73,8 +73,8 @@ class Choice(NamedTuple):
     """Names of the files of all other assets."""
     problems: Mapping[str, str]
     """The assets that should be chosen but cannot be downloaded, each with a sentence that says why."""
-    storages: tuple[Storage, ...] = ()
-    """Where the files are that are in buckets."""
+    storages: Mapping[str, Storage] = NOTHING
+    """The storage of the files that are in buckets, by their key."""
 
     @property
     def fetchable(self) -> bool:
@@ -111,8 +111,8 @@ def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str], buckets:
         if problems:
             problems = _worth_reporting(problems, chosen, assets)
     urls = {key: None if key in problems else links.best(assets[key]) for key in chosen}
-    found = (links.in_bucket(assets[key]) for key, url in urls.items() if url is not None and buckets is not None)
-    storages = tuple(dict.fromkeys(one[1] for one in found if one is not None))
+    found = {key: links.in_bucket(assets[key]) for key, url in urls.items() if url is not None and buckets is not None}
+    storages = {key: one[1] for key, one in found.items() if one is not None}
     names = _names(item["assets"])
     others = _shared(tuple(sorted(name for key, name in names.items() if key not in urls and key not in lost)))
     return Choice(tuple(chosen), _files(item["assets"], urls, names), others, problems, storages)

@@ -7,7 +7,7 @@ A field that cannot be read is unknown, and reported. It never costs the scene.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from sys import intern
 from typing import Any
 
@@ -18,7 +18,7 @@ from sedas_sync.archives.lenient import Properties, Report, wkt_of
 from sedas_sync.archives.s3_config import S3Config
 from sedas_sync.archives.stac.files import Choice, choose, joined, unavailable_reason
 from sedas_sync.archives.stac.sensors import sensor_of
-from sedas_sync.archives.stac.storage import Storage
+from sedas_sync.archives.stac.storage import PLACES, Storage, storage_of
 from sedas_sync.model.files import total_size
 from sedas_sync.model.satellites import group_of, spelled
 from sedas_sync.model.scene import Scene
@@ -102,7 +102,7 @@ def scene_of_item(
         quicklook_url=_picture(item, own, "overview"),
         requester_pays=buckets is not None
         and buckets.requester_pays
-        and any(storage.requester_pays is not False for storage in choice.storages),
+        and any(storage.requester_pays is not False for storage in choice.storages.values()),
         extra=LazyJson(_rest(item, own, choice.storages)),
     )
     size = total_size(whole)
@@ -141,13 +141,15 @@ def _joined(base: str, href: str) -> str | None:
         return None
 
 
-def _rest(item: Mapping[str, Any], own: str, storages: Iterable[Storage]) -> dict[str, Any]:
+def _rest(item: Mapping[str, Any], own: str, storages: Mapping[str, Storage]) -> dict[str, Any]:
     rest = {name: value for name, value in item["properties"].items() if name not in _READ}
     if isinstance(item.get("collection"), str):
         rest["collection"] = item["collection"]
-    # The region is needed for links, and some items state it in their assets.
-    if "storage:region" not in rest and (region := next((one.place.region for one in storages), None)):
-        rest["storage:region"] = region
+    # Links need them, and some items state them in their assets.
+    common = storage_of(rest).place
+    places = {key: list(one.place) for key, one in storages.items() if one.place != common}
+    if places:
+        rest[PLACES] = places
     return {**rest, "item": own}
 
 

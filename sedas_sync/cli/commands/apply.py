@@ -62,7 +62,7 @@ class Options(TypedDict):
     export: Literal["stac"] | None
     metrics: str | None
     command: str | None
-    command_jobs: int
+    command_jobs: int | None
     lock_timeout: float
 
 
@@ -89,7 +89,9 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             take_over=options["take_over"],
         )
     with (
-        opened_mirror(manifest, common) as mirror,
+        opened_mirror(
+            manifest, common, outputs={"--metrics": options["metrics"]}, inputs={"--plan": options["saved"]}
+        ) as mirror,
         _workers(address) as workers,
         reporting(common, json_lines=common.as_json) as reporter,
     ):
@@ -138,6 +140,10 @@ def _check_options(options: Options) -> None:
         raise ManifestError(
             "--update-lock cannot be combined with --dataset, --locked or --dry-run: it needs the whole manifest"
         )
+    if options["max_prune"] is not None and not options["prune"] and options["saved"] is None:
+        raise ManifestError("--max-prune needs --prune: nothing is removed without it")
+    if options["command_jobs"] is not None and options["command"] is None:
+        raise ManifestError("--exec-jobs needs --exec")
     after = (options["export"], options["command"], options["metrics"])
     if options["dry_run"] and any(choice is not None for choice in after):
         raise ManifestError(
@@ -175,7 +181,7 @@ def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: R
 def _commands(mirror: Mirror, options: Options, reporter: Reporter) -> SceneCommands | None:
     """Return what runs the command of `--exec`; None if it was not given."""
     command, jobs = options["command"], options["command_jobs"]
-    return None if command is None else SceneCommands(command, root=mirror.root, jobs=jobs, reporter=reporter)
+    return None if command is None else SceneCommands(command, root=mirror.root, jobs=jobs or 1, reporter=reporter)
 
 
 def _stop(mirror: Mirror, commands: SceneCommands | None, exit_code: int) -> None:
@@ -256,7 +262,7 @@ def _metrics(mirror: Mirror, file: str | None) -> Iterator[None]:
         status = mirror.status()
         try:
             write_whole(Path(file), text_of_metrics(status, datetime.now(UTC)).encode())
-        except ManifestError as error:
+        except SedasSyncError as error:
             print_message(f"error: --metrics: {error}")
 
 

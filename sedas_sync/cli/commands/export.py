@@ -24,7 +24,7 @@ def run(
         raise ManifestError(f"--json prints what was written: with --format {how} it needs --out FILE")
     # Progress bars would be mixed with the catalogue.
     common = replace(common, progress=False) if to_stdout and sys.stdout.isatty() else common
-    with shown_mirror(manifest, common) as (mirror, reporter):
+    with shown_mirror(manifest, common, outputs={"--out": out}) as (mirror, reporter):
         done = mirror.export(
             how, sys.stdout.buffer if to_stdout else out, self_contained=self_contained, links=links or "hard"
         )

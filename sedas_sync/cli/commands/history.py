@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import click
 
+from sedas_sync.cli.manifest import checked_manifest
+from sedas_sync.cli.messages import print_warnings
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import print_document, start_logging
-from sedas_sync.operations.load import load_manifest
+from sedas_sync.cli.session import print_document
 from sedas_sync.operations.past import past_runs
 from sedas_sync.output import past
 from sedas_sync.output.documents.base import Document
@@ -44,9 +45,10 @@ def show_past(
         document: makes the JSON document of the entries, the manifest and the mirror.
         text: makes the text of the entries.
     """
-    start_logging(common)
-    state = MirrorState(checked := load_manifest(manifest), _now)
+    state = MirrorState(checked := checked_manifest(manifest, common), _now)
     found = find(state, None if since is None else _now() - timedelta(seconds=since))
+    with state.index(write=False) as (_, warnings):
+        print_warnings(warnings, common)
     if common.as_json:
         print_document(document(found, manifest=checked.name, mirror=str(state.root)))
     elif not common.quiet:

@@ -15,7 +15,6 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import CHANGES_TO_MAKE, end_with, opened_file, print_document, print_failures
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import exit_code_of
-from sedas_sync.operations.lock_file import check_output
 from sedas_sync.output import markdown
 from sedas_sync.output.documents.plan import PlanDocument
 from sedas_sync.output.plan_text import plan as plan_text
@@ -47,9 +46,8 @@ def run(
         raise ManifestError("--refresh cannot be combined with --locked, which does not search")
     if out is not None:
         _check_folder(Path(out))
-    with shown_mirror(manifest, common, record=record, replay=replay) as (mirror, reporter):
-        for target in filter(None, (out, summary)):
-            check_output(target, mirror.manifest)
+    outputs = {"--out": out, "--summary": summary}
+    with shown_mirror(manifest, common, record=record, replay=replay, outputs=outputs) as (mirror, reporter):
         plan = mirror.plan(
             datasets=datasets,
             sizes=sizes,

@@ -12,7 +12,7 @@ from sedas_sync.output.documents.catalogue import ReportDocument
 
 def run(manifest: str, *, out: str | None, quicklooks: bool, common: Globals) -> None:
     """Write one HTML page about a mirror."""
-    with shown_mirror(manifest, common) as (mirror, reporter):
+    with shown_mirror(manifest, common, outputs={"--out": out}) as (mirror, reporter):
         written = mirror.report(out, quicklooks=quicklooks)
         reporter.close()
         print_warnings(written.warnings, common)

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import click
 
+from sedas_sync.cli.manifest import checked_manifest
 from sedas_sync.cli.messages import print_message, print_warnings
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import end_with, interruptible, print_document, reporting, start_logging
-from sedas_sync.operations.load import load_manifest
+from sedas_sync.cli.session import end_with, interruptible, print_document, reporting
 from sedas_sync.operations.status import mirror_status
 from sedas_sync.output import text
 from sedas_sync.output.documents.mirror import StatusDocument
@@ -18,8 +18,7 @@ from sedas_sync.state.mirror_state import MirrorState
 
 def run(manifest: str, *, max_age: float | None, common: Globals) -> None:
     """Show how the mirror compares with its lock file or its last apply."""
-    start_logging(common)
-    state = MirrorState(load_manifest(manifest), _now)
+    state = MirrorState(checked_manifest(manifest, common), _now)
     with reporting(common) as reporter, interruptible(reporter):
         state.on_step = reporter.step
         # Not by `sedas_sync.api`, which imports all that a download needs.

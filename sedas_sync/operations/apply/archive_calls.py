@@ -84,7 +84,7 @@ class ArchiveCalls:
                 # The archive states why it does not know the scene any more.
                 raise ArchiveError("; ".join(reasons))
         try:
-            return self.locate(task, request.refused)
+            return self.locate(task, replace(request.refused, refusal=str(request.cause)))
         except ArchiveError as error:
             status = request.cause.status
             if status not in LOGIN_REFUSED or error.status == _GONE:

@@ -1,6 +1,7 @@
 """Carry out plans of one mirror."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.manifest import Dataset, Manifest
-from sedas_sync.model.events import Event, Failure, Summary
+from sedas_sync.model.events import Adopted, Event, Failure, Fetched, Summary
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
@@ -20,9 +21,18 @@ from sedas_sync.operations.apply.searches import record_search
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
+from sedas_sync.operations.recheck import forget_earlier_searches, unfinished_scenes
 from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
 from sedas_sync.planning.lock import hashes_of_rules
-from sedas_sync.state.history import CompleteSearch, DateRule, begin_run, date_rules, end_run, put_date_rules
+from sedas_sync.state.history import (
+    CompleteSearch,
+    DateRule,
+    begin_run,
+    date_rules,
+    end_run,
+    put_complete_searches,
+    put_date_rules,
+)
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.rows import NO_FACTS
 
@@ -98,6 +108,8 @@ class PlanRunner:
         max_prune = PruneLimit.parse(options.get("max_prune"))
         context = self._context
         plan = without_what_is_done(context, plan)
+        forget_earlier_searches(context, plan)
+        unfinished = unfinished_scenes(plan)
         limit = options.get("max_download")
         check_download(plan, context.manifest.transfer.max_download if limit is None else limit)
         plan = with_links(context, plan)
@@ -114,13 +126,19 @@ class PlanRunner:
                 context.state.own(index)
             index.put_unpacks(unpack=context.manifest.mirror.unpack)
             rules = hashes_of_rules(context.manifest)
-            _remember_wanted(index, plan, context.manifest.datasets, rules)
+            _remember_wanted(index, plan, context.manifest.datasets)
             if plan.search_complete and not plan.datasets:
                 same = _remember_rules(index, context.manifest, plan, rules, context.clock())
                 if not plan.locked:
                     record_search(index, plan, same, context.clock())
             try:
-                yield from self._carry_out(plan, index, warnings, options)
+                for event in self._carry_out(plan, index, warnings, options):
+                    if isinstance(event, Fetched | Adopted):
+                        for ids in unfinished.values():
+                            ids.discard(event.id)
+                    elif isinstance(event, Summary):
+                        _remember_searches(index, plan, rules, {name for name, ids in unfinished.items() if ids})
+                    yield event
             finally:
                 _remember_absent(index, plan)
 
@@ -160,7 +178,8 @@ class PlanRunner:
             self._run.stop()
         try:
             self._run.prepare()
-            number = self._number = begin_run(index, options.get("command", "apply"), now())
+            command, doubt = options.get("command", "apply"), self._run.clock_doubt
+            number = self._number = begin_run(index, command, now(), clock_doubt=doubt)
             for event in self._run.events():
                 if isinstance(event, Summary):
                     event = options["finish"](event) if "finish" in options else event  # noqa: PLW2901
@@ -172,18 +191,11 @@ class PlanRunner:
             self._run = None
 
 
-def _remember_wanted(
-    index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset], rules: Mapping[str, str]
-) -> None:
+def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
     """Write the scenes that each dataset wants to the index, for `status` and `recheck`."""
     names = plan.datasets or tuple(datasets)
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
-    searches = {name: CompleteSearch(rules[name], asked) for name, asked in plan.searched.items()}
     for action in plan.actions:
-        if action.kind is ActionKind.SKIP:
-            # It is listed and not among the wanted scenes, so that they are not the whole search.
-            for name in action.datasets:
-                searches.pop(name, None)
         # A file that is kept although the catalogue no longer lists its scene has no desired scene.
         for name in action.datasets if action.wanted is not None and action.kind is not ActionKind.SKIP else ():
             if name in wanted:
@@ -192,13 +204,12 @@ def _remember_wanted(
     unfinished = {failure.id for failure in plan.failures} & set(names)
     before = index.wanted() if unfinished else {}
     for name in unfinished:
-        searches.pop(name, None)
         wanted[name] = list(dict.fromkeys((*wanted[name], *before.get(name, ()))))
         if not wanted[name] and name not in before:
             # It is not known what the dataset wants, which is different from no scenes.
             del wanted[name]
-    index.put_wanted(wanted, searches, only=not plan.datasets)
-    asked = {name for name in searches.keys() - plan.not_asked.keys() if datasets[name].recheck is not None}
+    index.put_wanted(wanted, only=not plan.datasets)
+    asked = {name for name in plan.searched.keys() - plan.not_asked.keys() if datasets[name].recheck is not None}
     kept = (a for a in plan.actions if asked.intersection(a.datasets) and a.kind is ActionKind.KEEP)
     index.put_facts({action.id: metadata_of(action.wanted.scene) for action in kept if action.wanted is not None})
     if not plan.datasets:
@@ -212,6 +223,15 @@ def _remember_wanted(
         # Several archives of a dataset may have failed.
         errors[failure.id] = f"{errors[failure.id]}; {failure.error}" if failure.id in errors else failure.error
     index.put_failures(errors, of=mine.union(names) if plan.datasets else None)
+
+
+def _remember_searches(
+    index: WritableIndex, plan: Plan, rules: Mapping[str, str], unfinished: AbstractSet[str]
+) -> None:
+    """Write the complete searches of datasets for which all is done to the index, for `recheck`."""
+    unfinished |= {failure.id for failure in plan.failures}
+    searches = {n: CompleteSearch(rules[n], asked) for n, asked in plan.searched.items() if n not in unfinished}
+    put_complete_searches(index, searches)
 
 
 def _remember_rules(

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec.structs import replace
 
-from sedas_sync.errors import TransferError, sentence
+from sedas_sync.errors import StoppedError, TransferError, sentence
 from sedas_sync.model.events import Warned
 from sedas_sync.model.order import Order
 from sedas_sync.model.scene import Download, Scene
@@ -114,9 +114,9 @@ class DownloadQueue:
         if end.result is not None:
             if task.file is None:
                 yield RecordFetch(task, end.result)
-        elif error is None or (self._stopping and isinstance(error, FetchStopped | WorkerLost)):
+        elif error is None or (self._stopping and isinstance(error, FetchStopped | WorkerLost | StoppedError)):
             yield PutBack(task)
-        elif isinstance(error, FetchStopped | WorkerLost):
+        elif isinstance(error, FetchStopped | WorkerLost | StoppedError):
             yield from self._lost(task, error, now)
         elif isinstance(error, TransferError) and error.fatal:
             yield PutBack(task)
@@ -132,7 +132,9 @@ class DownloadQueue:
         else:
             yield Fail(task, error)
 
-    def _lost(self, task: Task, error: FetchStopped | WorkerLost, now: Now) -> Iterator[Effect | MachineEvent]:
+    def _lost(
+        self, task: Task, error: FetchStopped | WorkerLost | StoppedError, now: Now
+    ) -> Iterator[Effect | MachineEvent]:
         """Give the scene to another worker, with a new link and token."""
         task.losses += 1
         if task.losses > MAX_LOSSES:
@@ -189,7 +191,8 @@ class DownloadQueue:
                         task.whole.scene = replace(task.whole.scene, download_url=url)
                     yield PutBack(task)
             case _:
-                yield PutBack(task) if self._stopping else Fail(task, f"{cause}; {sentence(error)}")
+                stopped = self._stopping or isinstance(error, StoppedError)
+                yield PutBack(task) if stopped else Fail(task, f"{cause}; {sentence(error)}")
 
     def _went_offline(self, task: Task, scene: Scene, now: Now) -> Iterator[Effect | MachineEvent]:
         task.scene, task.order = scene, None

@@ -35,7 +35,7 @@ from sedas_sync.operations.apply.effects import (
     retry,
 )
 from sedas_sync.planning.compare import with_lost_as_failed
-from sedas_sync.planning.order_pauses import next_order
+from sedas_sync.planning.order_pauses import paused_until
 from sedas_sync.state.database import IndexUnwritableError
 
 MAX_LINK_REPLACEMENTS = 1
@@ -175,8 +175,8 @@ class OrderQueue:
     def _place_again(self, task: Task, reason: str, now: Now) -> Iterator[Effect | MachineEvent]:
         if task.order is not None:
             failed = replace(task.order, state=OrderState.FAILED, attempts=task.placed)
-            again = next_order(failed)
-            if again is not None and again > now.time:
+            again = paused_until(failed, now.time)
+            if again is not None:
                 # The order stays in the journal, so that later runs know how often the scene was ordered.
                 yield SaveOrder(replace(failed, detail=task.order.detail or reason))
                 yield Fail(task, f"{reason} (ordered {task.placed} times); it is ordered again after {again:%Y-%m-%d}")

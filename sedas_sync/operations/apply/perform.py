@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta, convert
 
-from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.archives.protocol import Archive, is_stopped
+from sedas_sync.errors import AuthenticationError, SedasSyncError, StoppedError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.arguments import Jobs
@@ -91,6 +91,7 @@ class Performer:
         reports: Reports,
     ) -> None:
         root = self._root = context.state.root
+        self._archives = archives
         self._index = index
         self._reports = reports
         self._bytes_planned = plan.bytes or 0
@@ -122,6 +123,8 @@ class Performer:
         self.pending: dict[Future[Any], do.Effect | None] = {}
         """Effects that other threads perform; None for the check for workers."""
         self.abort_reason: str | None = None
+        self.disk_is_full = False
+        """Whether the run ends early because the disk is full."""
         """Why the run ends early."""
         self.auth_failed = False
 
@@ -236,7 +239,9 @@ class Performer:
         try:
             download = task.download or self._calls.locate(task)
             job = self.disk.job(task, download, self.limits.policies[task.archive])
-        except (SedasSyncError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # an archive of a program may raise anything
+            if isinstance(error, StoppedError) and (self.stop.is_set() or is_stopped(self._archives[task.archive])):
+                return (do.FetchEnded(task, None),)
             last = not (task.whole or task).other_sources
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and last)
             return (do.FetchEnded(task, None, error=error),)
@@ -286,6 +291,7 @@ class Performer:
         if error.disk_full and left > 0:
             free = safe_tree.free_space(str(self._root))
             reason = f"{reason} ({size(left)} still to come, {size(free)} free)"
-        self.abort_reason = self.abort_reason or reason
+        if self.abort_reason is None:
+            self.abort_reason, self.disk_is_full = reason, error.disk_full
         self.stop.set()
         return self.abort_reason

@@ -32,13 +32,23 @@ class Removals:
         index: open for writing.
         reports: takes events.
         stopped: returns whether the run was stopped.
+        disk_full: the error of every scene that was not downloaded because the disk is full; None if it is not full.
     """
 
-    def __init__(self, root: str, index: WritableIndex, reports: Reports, *, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        root: str,
+        index: WritableIndex,
+        reports: Reports,
+        *,
+        stopped: Callable[[], bool],
+        disk_full: str | None = None,
+    ) -> None:
         self._root = root
         self._index = index
         self._reports = reports
         self._stopped = stopped
+        self._disk_full = disk_full
 
     def remove_unwanted(self, plan: Plan) -> Iterator[Event]:
         """Remove scenes, partial downloads and orders that the plan removes; yield the events.
@@ -50,12 +60,16 @@ class Removals:
         # A scene whose orders are paused was not tried: for weeks it says nothing about this run.
         paused = {action.id for action in plan.actions if action.reason.code is ReasonCode.ORDER_FAILING}
 
-        def blocked() -> bool:
-            return self._stopped() or any(failure.id not in paused for failure in self._reports.failures)
+        def failed() -> list[str]:
+            return [failure.error for failure in self._reports.failures if failure.id not in paused]
 
-        if prunes and blocked():
-            self._reports.warn(f"{len(prunes)} files that no longer match are kept, because something else failed")
-            prunes = []
+        if failures := failed():
+            # What left a window of dates does not depend on the downloads that fit only when it is gone.
+            full = set(failures) == {self._disk_full}
+            aged = [action for action in prunes if full and action.reason.code is ReasonCode.AGED]
+            if kept := len(prunes) - len(aged):
+                self._reports.warn(f"{kept} files that no longer match are kept, because something else failed")
+            prunes = aged
         yield from self._reports.take()
         complete = cache(self._is_complete)
         missing = once_per_tuple(lambda ids: tuple(scene_id for scene_id in ids if not complete(scene_id)))
@@ -67,7 +81,7 @@ class Removals:
             else:
                 self._prune(action)
             yield from self._reports.take()
-        if not blocked():
+        if not self._stopped() and not failed():
             self._forget_unwanted(plan)
 
     def _is_complete(self, scene_id: SceneId) -> bool:

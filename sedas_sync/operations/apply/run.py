@@ -101,7 +101,7 @@ class Run:
         self._warnings = self._limits.warnings
         self._index_warnings = len(index.warnings)
         # Before the run is recorded, because its own start would confirm the clock.
-        self._clock_doubt = clock_doubt(context)
+        self.clock_doubt = clock_doubt(context)
         self._began = monotonic()
         self._progress_at = 0.0
 
@@ -145,7 +145,11 @@ class Run:
             self._performer.close()
         self._settle()
         yield from Removals(
-            str(self._root), self._index, self._reports, stopped=lambda: self._context.stopped_with is not None
+            str(self._root),
+            self._index,
+            self._reports,
+            stopped=lambda: self._context.stopped_with is not None,
+            disk_full=self._performer.abort_reason if self._performer.disk_is_full else None,
         ).remove_unwanted(self._plan)
         self._tidy()
         self._warn_of_index()
@@ -199,6 +203,8 @@ class Run:
             else:
                 downloads.begin(task, self._now())
                 self._handle(do.Fetch(task))
+            # An archive that somebody stops puts its scenes back, and they would be started again at once.
+            self._notice_stop()
 
     def _receive(self) -> None:
         """Handle results of other threads; waits for the first one until something is due."""
@@ -298,7 +304,7 @@ class Run:
     def _tidy(self) -> None:
         """Remove what the manifest lets go in time: only what is old by a clock that nothing contradicts."""
         keep = self._context.manifest.mirror.keep_replaced
-        if keep is not None and self._context.stopped_with is None and self._clock_doubt is None:
+        if keep is not None and self._context.stopped_with is None and self.clock_doubt is None:
             remove_old(str(self._root), self._reports.now() - timedelta(seconds=keep), self._reports)
         self._index.compact()
 

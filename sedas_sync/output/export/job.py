@@ -20,7 +20,8 @@ from sedas_sync.model.events import Failure
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.scene import ArchiveKey, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.lock_file import beside, check_output, matching_lock_or_warning
+from sedas_sync.operations.lock_file import beside, matching_lock_or_warning
+from sedas_sync.operations.outputs import check_output
 from sedas_sync.operations.search import search_archives
 from sedas_sync.output.export import Exported, Format, LinkKind, catalogue
 from sedas_sync.output.export.inventory import Inventory, take_inventory
@@ -52,8 +53,9 @@ def export(
             because links expire; before the first apply it takes the scenes of the lock file, or searches.
         out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
             STAC, `stac` next to the manifest if None.
-        unless_fresh: leave a STAC catalogue as it is if it is up to date. A self-contained one stays self-contained.
-        self_contained: the STAC catalogue has the scenes' files below its own folder.
+        unless_fresh: leave a STAC catalogue as it is if it is up to date.
+        self_contained: the STAC catalogue has the scenes' files below its own folder. One that has them keeps them,
+            with links of the same kind, if this is False.
         links: how it has them.
 
     Raises:
@@ -73,7 +75,7 @@ def export(
     job = ExportJob(context, inventory)
     if how == "stac":
         folder = catalogue_folder(context, out)
-        kept = catalogue.links_of(folder) if unless_fresh else None
+        kept = catalogue.links_of(folder)
         return job.to_catalogue(folder, unless_fresh=unless_fresh, links=links if self_contained else kept)
     if how == "geoparquet":
         if not isinstance(out, str | os.PathLike):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import write_whole
-from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.lock_file import beside, check_output, lock_path, matching_lock_or_warning
+from sedas_sync.operations.lock_file import beside, matching_lock_or_warning
+from sedas_sync.operations.outputs import check_output
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.output.report.quicklooks import quicklooks as small_pictures
@@ -52,8 +52,9 @@ def write_report(
     manifest, state = context.manifest, context.state
     source = Path(manifest.source)
     target = beside(manifest, f"{source.stem}.html") if out is None else Path(out)
-    _check_target(target, source, state.root)
     check_output(target, manifest)
+    if target.is_dir():
+        raise ManifestError(f"{target}: is a folder; --out needs a file")
     with state.index(write=False) as (index, warnings):
         state.check_owner(index)
         lock = matching_lock_or_warning(manifest, warnings)
@@ -73,21 +74,6 @@ def write_report(
         scenes=len(data["scenes"]),
         warnings=tuple(warnings),
     )
-
-
-def _check_target(target: Path, source: Path, root: Path) -> None:
-    real = Path(os.path.realpath(target))
-    kept = {Path(os.path.realpath(source)): "the manifest itself"}
-    if source.suffix != ".lock":
-        kept[Path(os.path.realpath(lock_path(source)))] = "the manifest's lock file"
-    if real in kept:
-        raise ManifestError(f"{target}: is {kept[real]}; a report needs its own file (--out FILE)")
-    if real.is_relative_to(root / STATE):
-        raise ManifestError(
-            f"{target}: is in the mirror's state folder; write the report to another place (--out FILE)"
-        )
-    if real.is_dir():
-        raise ManifestError(f"{target}: is a folder; --out needs a file")
 
 
 def _text(source: Path) -> str | None:

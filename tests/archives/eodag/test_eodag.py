@@ -1,5 +1,6 @@
 """Providers of eodag as archives, with eodag's own configurations and recorded answers."""
 
+import itertools
 import threading
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from replay_server import ReplayServer
 
 from sedas_sync.archives.eodag.archive import EodagArchive
 from sedas_sync.archives.eodag.kind import EodagConfig
+from sedas_sync.archives.eodag.links import _names
 from sedas_sync.archives.eodag.provider import Provider
 from sedas_sync.archives.protocol import orders_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError, StoppedError
@@ -57,6 +59,30 @@ def test_a_search_that_eodag_ends_early_is_asked_again_in_parts(monkeypatch):
         found = [scene.id for scene in archive.find(APRIL, warn=no_warning)]
         assert sorted(found) == sorted(server.zips)
         assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("matched", [3, 2, 0, -1])
+def test_a_count_that_is_wrong_ends_no_search(monkeypatch, matched):
+    with Geodes(days=range(1, 12), most=3) as server:
+        server.matched = matched
+        found = [scene.id for scene in open_geodes(monkeypatch, server).find(APRIL, warn=no_warning)]
+        assert sorted(found) == sorted(server.zips)
+
+
+def test_pages_that_repeat_themselves_end(monkeypatch):
+    with Geodes(days=range(1, 7), most=3) as server:
+        archive = open_geodes(monkeypatch, server)
+        whole = archive._search
+
+        def repeating(*arguments):
+            result = whole(*arguments)
+            pages = [list(result), list(result)[::-1]]
+            result.next_page = lambda **_: itertools.cycle(reversed(pages))
+            return result
+
+        monkeypatch.setattr(archive, "_search", repeating)
+        found = {scene.id for scene in archive.find(APRIL, warn=no_warning)}
+        assert found == set(server.zips)
 
 
 def test_a_count_that_is_never_met_is_an_incomplete_search(monkeypatch):
@@ -111,10 +137,40 @@ def test_the_login_goes_only_to_the_provider(monkeypatch):
             foreign = archive.locate(replace(scene, download_url=url))
             assert (foreign.url, dict(foreign.headers)) == (url, {})
         elsewhere = replace(scene, download_url="http://127.0.0.1.example.org/a.zip")
-        with pytest.raises(ArchiveError, match=r"asked without the login: name it in trusted_hosts"):
+        with pytest.raises(
+            ArchiveError, match=r"asked without the login: name it in trusted_hosts, and in .* EODAG_HOST"
+        ):
             archive.locate(elsewhere, refused=archive.locate(elsewhere))
+        # A manifest alone adds no host.
+        withheld = open_geodes(monkeypatch, server, trusted_hosts=["127.0.0.1.example.org"]).locate(elsewhere)
+        assert (dict(withheld.headers), withheld.trusted_hosts) == ({}, ())
+        monkeypatch.setenv("EODAG_HOST", "127.0.0.1.example.org")
+        assert not archive.locate(elsewhere).headers
         trusting = open_geodes(monkeypatch, server, trusted_hosts=["127.0.0.1.example.org"])
         assert dict(trusting.locate(elsewhere).headers) == {"X-API-Key": API_KEY}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "address", "named"),
+    [
+        ("https://geodes-portal.cnes.fr", "https://geodes-portal.cnes.fr/a.zip", True),
+        ("https://geodes-portal.cnes.fr", "https://geodes-portal.cnes.fr:8443/a.zip", True),
+        ("https://geodes-portal.cnes.fr", "https://geodes-portalxcnes.fr/a.zip", False),
+        ("https://geodes-portal.cnes.fr", "https://geodes-portal.cnes.fr.example.org/a.zip", False),
+        (r"https://[-\w\.]+.wekeo2.eu", "https://gateway.prod.wekeo2.eu/a", True),
+        (r"https://[-\w\.]+.wekeo2.eu", "https://a-wekeo2.eu/a", False),
+        (r"https://[-\w]+.creodias.eu", "https://zipper.creodias.eu/a", True),
+        (r"https://[-\w]+creodias.eu", "https://my-creodias.eu/a", False),
+        ("https?://[a-z]+.meteoblue.com", "http://my.meteoblue.com/a", True),
+        (r"https://[-\w\.]+.blob.core.windows.net", "https://sentinel.blob.core.windows.net/a", True),
+        ("https://.*.example.org", "https://evil.net/a.example.org", False),
+        ("https://[a-z.]+.eu", "https://evil.eu/a", False),
+        ("http://127.0.0.1", "http://127.0.0.1:8000/a", True),
+        ("http://127.0.0.1", "http://10.0.0.1/a", False),
+    ],
+)
+def test_which_addresses_the_pattern_of_a_login_names(pattern, address, named):
+    assert _names(pattern, address) is named
 
 
 def test_stop_ends_a_call_that_hangs(monkeypatch):

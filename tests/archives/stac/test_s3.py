@@ -181,6 +181,52 @@ def test_a_public_bucket_needs_no_signature(workspace, stac, s3):
     assert "set AWS credentials" in refused.err
 
 
+def test_files_of_one_scene_at_several_places(workspace, stac, s3):
+    """Each asset refers to its own server and region."""
+    schemes = {
+        "other": {"type": "custom-s3", "platform": "https://buckets.example.org", "region": "x"},
+        "own": {"type": "custom-s3", "platform": s3.url, "region": "us-east-1"},
+        "far": {"type": "custom-s3", "platform": s3.url, "region": "eu-north-1"},
+    }
+    item = in_bucket(stac, s3, properties={"storage:schemes": schemes})
+    s3.put("far-away", "A/B03.tif", b"green" * 900, "eu-north-1")
+    item["assets"]["B03"]["href"] = "s3://far-away/A/B03.tif"
+    for key, asset in item["assets"].items():
+        asset["storage:refs"] = ["far" if key == "B03" else "own"]
+    manifest(workspace, stac.url)
+    workspace.env |= {"AWS_ENDPOINT_URL_S3": s3.url}
+    assert workspace.run("plan", "--out", "saved.plan").code == 0
+    applied = workspace.run("apply", "--plan", "saved.plan")
+    assert applied.code == 0, applied.err
+    regions = {one.path: one.query["X-Amz-Credential"].split("/")[2] for one in s3.gets}
+    assert regions == {
+        "/scenes/A/B02.tif": "us-east-1",
+        "/far-away/A/B03.tif": "eu-north-1",
+        "/scenes/A/B04.tif": "us-east-1",
+    }
+    assert {one.method for one in s3.asked} == {"GET"}, "no region is asked for"
+    assert workspace.run("lock").code == 0
+    (workspace.mirror / "A" / "B03.tif").unlink()
+    assert workspace.run("apply", "--locked").code == 0
+
+
+def test_sizes_at_a_server_that_sees_no_credentials_stay_unknown(workspace, stac, s3):
+    in_bucket(stac, s3, "A")
+    schemes = {"other": {"type": "custom-s3", "platform": "https://buckets.example.org"}}
+    in_bucket(stac, s3, "B", day=2, properties={"storage:schemes": schemes})
+    for item in stac.items:
+        for asset in item["assets"].values():
+            asset.pop("file:size", None)
+    manifest(workspace, stac.url)
+    workspace.env |= {"AWS_ENDPOINT_URL_S3": s3.url}
+    planned = workspace.run("plan", "--sizes", "--json")
+    assert planned.code == 0, planned.err
+    sizes = {action["id"]: action.get("size") for action in planned.json["actions"]}
+    assert sizes == {"A": 900 * len(b"bluegreenred"), "B": None}
+    (warning,) = [one for one in planned.json["warnings"] if "size" in one]
+    assert warning.startswith("B: its size is not known: no credentials for buckets.example.org")
+
+
 def test_a_bucket_names_its_region(workspace, stac, s3):
     """Also if the catalogue names another one: the emulator answers such a signature as AWS does."""
     in_bucket(stac, s3, bucket="far-away", region="eu-north-1")
@@ -225,6 +271,10 @@ def test_a_catalogue_names_the_server(workspace, stac, s3):
     manifest(workspace, stac.url, PAID)
     planned = workspace.run("plan", "--json").json
     assert "billed_bytes" not in planned["summary"]
+    refused = workspace.run("apply")
+    assert refused.code == 4
+    assert f"to allow it, set AWS_ENDPOINT_URL_S3={s3.url}" in refused.err
+    workspace.env |= {"AWS_ENDPOINT_URL_S3": s3.url}
     assert workspace.run("apply").code == 0
     assert not any("x-amz-request-payer" in one.query for one in s3.gets)
 

@@ -3,7 +3,7 @@
 import pytest
 from state_machines import Clock, events_of, fetched, link, of, order, task
 
-from sedas_sync.errors import ArchiveError, IntegrityError, TransferError
+from sedas_sync.errors import ArchiveError, IntegrityError, StoppedError, TransferError
 from sedas_sync.model.scene import Download, RemoteFile, Scene, Source
 from sedas_sync.operations.apply.downloads import MAX_LINK_FAILURES, MAX_LOSSES, DownloadQueue
 from sedas_sync.operations.apply.effects import (
@@ -69,6 +69,19 @@ def test_an_error_of_the_scene_fails_it(clock, machine):
     assert clock.tell(machine, FetchEnded(one, link(), error=error)) == [Fail(one, error)]
     assert clock.tell(machine, FetchEnded(two, None, error=error)) == [Fail(two, error)]
     assert not machine.unfinished
+
+
+def test_a_stop_while_a_link_is_made_fails_nothing(clock, machine):
+    """The error can be there before the request to stop."""
+    one, two = begin(clock, machine, task("A")), begin(clock, machine, task("B"))
+    answer = clock.tell(machine, FetchEnded(one, None, error=StoppedError("stopped")))
+    assert answer[-1] == SceneReady(one)
+    clock.tell(machine, FetchEnded(two, link("old"), error=refused()))
+    request = RenewLink(two, link("old"), refused(), from_order=False, look_up=False)
+    assert clock.tell(machine, Answered(request, error=StoppedError("stopped"))) == [PutBack(two)]
+    clock.tell(machine, StopRequested())
+    one = begin(clock, machine, one)
+    assert clock.tell(machine, FetchEnded(one, None, error=StoppedError("stopped"))) == [PutBack(one)]
 
 
 def test_an_error_of_the_mirror_ends_the_run(clock, machine):

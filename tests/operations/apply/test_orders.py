@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from state_machines import START, Clock, events_of, of, order, task
 
 from sedas_sync.errors import ArchiveError, AuthenticationError
@@ -22,7 +23,7 @@ from sedas_sync.operations.apply.effects import (
     TimePassed,
 )
 from sedas_sync.operations.apply.orders import OrderBudget, OrderQueue, OrderQueues
-from sedas_sync.planning.order_pauses import ORDERS_AT_ONCE, next_order
+from sedas_sync.planning.order_pauses import ORDERS_AT_ONCE, next_order, paused_until
 
 
 @pytest.fixture
@@ -213,6 +214,14 @@ def test_a_scene_whose_orders_fail_is_ordered_again_after_longer_and_longer_paus
     machine = queue()
     clock.seconds += days * 86400
     one = task("L", online=False, order=failed, placed=attempts)
+    clock.tell(machine, OrderNeeded(one))
+    assert tick(clock, machine) == [PlaceOrder(one)]
+
+
+def test_a_failed_order_from_the_future_delays_nothing(clock):
+    failed = replace(order("L", state=OrderState.FAILED, attempts=9), placed=START + timedelta(days=300))
+    assert paused_until(failed, START) is None
+    machine, one = queue(), task("L", online=False, order=failed, placed=9)
     clock.tell(machine, OrderNeeded(one))
     assert tick(clock, machine) == [PlaceOrder(one)]
 

@@ -58,10 +58,12 @@ class SceneCommands:
         self._root = root
         self._reporter = reporter
         self._pool = Pool(jobs)
-        self._waiting: deque[tuple[str, Future[str | None]]] = deque()
+        self._waiting: deque[tuple[Fetched, list[str], Future[str | None]]] = deque()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopping = threading.Event()
         self.failures: list[Failure] = []
+        self.failed: list[str] = []
+        """The command lines that failed, for a shell."""
 
     def __call__(self, event: Event) -> None:
         """Handle an event of the run."""
@@ -69,7 +71,7 @@ class SceneCommands:
         if isinstance(event, Fetched) and not self._stopping.is_set():
             path = str(self._root / event.path)
             words = [_filled(word, path, event.id) for word in self._words]
-            self._waiting.append((event.id, self._pool.submit(self._run, words)))
+            self._waiting.append((event, words, self._pool.submit(self._run, words)))
         self._report(wait=False)
 
     def finish(self, summary: Summary) -> Summary:
@@ -88,13 +90,15 @@ class SceneCommands:
 
     def _report(self, *, wait: bool) -> None:
         """Report the commands that have ended; with `wait`, all of them."""
-        for scene_id, command in tuple(self._waiting):
+        for waiting in tuple(self._waiting):
+            event, words, command = waiting
             if not wait and not command.done():
                 continue
-            self._waiting.remove((scene_id, command))
+            self._waiting.remove(waiting)
             if error := command.result():
-                self.failures.append(Failure(id=scene_id, error=error))
-                self._reporter(Failed(time=datetime.now(UTC), id=scene_id, error=error))
+                self.failures.append(Failure(id=event.id, error=error))
+                self.failed.append(shlex.join(words))
+                self._reporter(Failed(time=datetime.now(UTC), id=event.id, error=error))
 
     def _run(self, words: list[str]) -> str | None:
         """Run one command; return why it failed, None if it did not."""

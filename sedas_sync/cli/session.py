@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Literal, NoReturn
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 CHANGES_TO_MAKE = 10
 """The exit code of `plan --exit-code` and `lock --check` if there are changes to make."""
+_AT_ONCE = 0.1
+"""Seconds within which two signals count as one."""
 _LISTED = 10
 """The number of scenes that are named of those that an export left out."""
 
@@ -118,15 +121,16 @@ def reporting(common: Globals, *, json_lines: bool = False, summary: bool = True
 
 
 @contextmanager
-def interruptible(reporter: Reporter | None = None) -> Iterator[None]:
+def interruptible(reporter: Reporter | None = None, line: str = "Interrupted: nothing was changed.") -> Iterator[None]:
     """Exit immediately on a signal; there is nothing to clean up.
 
     Args:
         reporter: the progress display to clear before exiting.
+        line: what is printed.
     """
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
-        _leave(number, "Interrupted: nothing was changed.", reporter)
+        _leave(number, line, reporter)
 
     with _handling(leave):
         yield
@@ -136,7 +140,8 @@ def interruptible(reporter: Reporter | None = None) -> Iterator[None]:
 def stopping(stop: Callable[[int], None], reporter: Reporter) -> Iterator[list[int]]:
     """First signal: stop gracefully. Second signal: exit immediately.
 
-    A terminal that goes away may hang up more than once: a hang-up does not count as the second signal.
+    A terminal that goes away may hang up more than once: a hang-up does not count as the second signal. Nor does one
+    that comes at once: `timeout` signals the process and then its group.
 
     Args:
         stop: asks the run to stop. Called with the exit code of the process.
@@ -146,13 +151,16 @@ def stopping(stop: Callable[[int], None], reporter: Reporter) -> Iterator[list[i
         The signals that have come.
     """
     caught: list[int] = []
+    first = 0.0
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        if caught and number == signals.HANGUP:
+        nonlocal first
+        if caught and (number == signals.HANGUP or monotonic() - first < _AT_ONCE):
             return
         if caught:
             _leave(number, interrupted(), reporter)
         caught.append(number)
+        first = monotonic()
         reporter.stopping()
         stop(128 + number)
 

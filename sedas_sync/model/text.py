@@ -70,6 +70,16 @@ def bucket_error(body: str) -> str | None:
 _NAMED = 5
 
 
+def either(words: Sequence[str]) -> str:
+    """Return a choice as text.
+
+    >>> either(["a", "b", "c"]), either(["a"])
+    ('a, b or c', 'a')
+    """
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def named(ids: Sequence[str]) -> str:
     """Return the first names of a list and how many more there are.
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.product_types import group_of_type
 from sedas_sync.model.scene import NOTHING
+from sedas_sync.model.text import either
 
 OWN_AREA = "harwell"
 """The area of a manifest that is made without areas."""
@@ -210,12 +211,12 @@ def manifest_text(wish: Wish, areas: Sequence[Area] = ()) -> str:
     if missing := [sensor for sensor in sensors if sensor not in preset.sensors]:
         raise ManifestError(
             f"--archive {wish.archive} has no {missing[0]} scenes that can be downloaded; take "
-            f"{' or '.join(name for name, one in PRESETS.items() if missing[0] in one.sensors)}"
+            f"{either([name for name, one in PRESETS.items() if missing[0] in one.sensors])}"
         )
     if wish.product_type and not all(preset.has_type(sensor, wish.product_type) for sensor in sensors):
         raise ManifestError(
             f"--archive {wish.archive} has no scenes of type {wish.product_type} that can be downloaded; take "
-            f"{' or '.join(_archives_with(wish.product_type, sensors))}"
+            f"{either(_archives_with(wish.product_type, sensors))}"
         )
     collections = [toml_string(preset.collections[sensor]) for sensor in sensors if preset.collections]
     head = _head(preset.table.format(collections=", ".join(collections)))
@@ -258,7 +259,7 @@ def folder_manifest_text(
     """
     preset = PRESETS[wish.archive]
     if preset.collections:
-        whole = " or ".join(name for name, one in PRESETS.items() if not one.collections)
+        whole = either([name for name, one in PRESETS.items() if not one.collections])
         raise ManifestError(
             f"--archive {wish.archive} has no whole products, as a folder of products has; take {whole}"
         )

@@ -9,15 +9,6 @@ from sedas_sync.output.documents.past import HistoryEntry
 from sedas_sync.output.style import PLAIN, Look
 from sedas_sync.output.table import table
 
-_COUNTS: Mapping[str, str] = {
-    "fetched": "fetched",
-    "adopted": "adopted",
-    "ordered": "ordered",
-    "pending": "pending",
-    "pruned": "pruned",
-    "failed": "failed",
-}
-
 
 def runs(found: Sequence[RunRecord], look: Look = PLAIN) -> str:
     """Return runs as a table, one line each, with what they did and the first reason of a failure."""
@@ -25,8 +16,7 @@ def runs(found: Sequence[RunRecord], look: Look = PLAIN) -> str:
         return "No runs."
     rows = [("STARTED", "COMMAND", "CODE", "TOOK", "BYTES", "DID")]
     for entry in map(HistoryEntry.about, found):
-        counts = ((getattr(entry, name), word) for name, word in _COUNTS.items())
-        did = ", ".join(f"{number:,} {word}" for number, word in counts if number)
+        did = ", ".join(f"{number:,} {word}" for word, number in _counts(entry).items() if number)
         reason = "" if entry.reason is None else f": {printable(entry.reason)}"
         rows.append(
             (
@@ -39,6 +29,20 @@ def runs(found: Sequence[RunRecord], look: Look = PLAIN) -> str:
             )
         )
     return table(rows, look=look, right=[2, 4])
+
+
+def _counts(entry: HistoryEntry) -> Mapping[str, int]:
+    return {
+        "fetched": entry.fetched,
+        "adopted": entry.adopted,
+        "ordered": entry.ordered,
+        "unfinished": entry.unfinished,
+        "pending": entry.pending - entry.unfinished - entry.unordered,
+        "not ordered yet": entry.unordered,
+        "pruned": entry.pruned,
+        "failed": entry.failed,
+        "command failed" if entry.failed_commands == 1 else "commands failed": entry.failed_commands,
+    }
 
 
 def changes(found: Sequence[Change], look: Look = PLAIN) -> str:

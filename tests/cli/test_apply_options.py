@@ -1,5 +1,6 @@
 """`apply --max-download` and `--exec`, and an apply that finds nothing."""
 
+import shlex
 import sys
 
 import pytest
@@ -105,6 +106,18 @@ def test_a_command_that_fails_is_a_failure_and_its_scene_stays(offered):
     assert last["exit_code"] == 1, "what is recorded is what the process ended with"
     assert offered.run("status", "--max-age", "1h").code == 1
     assert offered.run("apply", "--exec", command("import sys; sys.exit(1)")).code == 0
+
+
+def test_failed_commands_are_named_and_counted(offered):
+    fail = command('import sys; sys.exit(sys.argv[2] != "B")')
+    ran = offered.run("apply", "--exec", fail)
+    assert ran.code == 1
+    assert "2 commands failed. The scenes are downloaded, so a later run does not repeat them" in ran.err
+    lines = [line.strip() for line in ran.err.splitlines() if line.startswith("  ")]
+    assert sorted(shlex.split(line)[-2:] for line in lines) == [[f"{offered.mirror / name}.zip", name] for name in "AC"]
+    (entry,) = offered.run("history", "--json").json["runs"]
+    assert (entry["fetched"], entry["failed"], entry["failed_commands"]) == (3, 0, 2)
+    assert "3 fetched, 2 commands failed: " in offered.run("history").out
 
 
 def test_words_are_passed_on_as_they_are(offered, sandbox):

@@ -231,8 +231,9 @@ def test_the_sandbox_command_runs_an_archive_until_a_signal(workspace, number):
             assert json.load(answer)["token"]
     finally:
         process.send_signal(number)
-        process.communicate(timeout=10)
+        _, err = process.communicate(timeout=10)
     assert process.returncode == 128 + number
+    assert err == "Stopped.\n"
 
 
 def test_the_installed_script_runs_the_command(workspace):

@@ -348,7 +348,7 @@ def test_the_sandbox_has_scenes_at_once(workspace):
         (["--start", "2024-06-01", "--end", "2024-05-01", "--archive", "cdse"], "error: --end: is"),
         (["--archive", "nothing"], "'nothing' is not one of"),
         (["--archive", "planetary-computer", "--product-type", "L1C"], "no scenes of type L1C that can be downloaded"),
-        (["--archive", "planetary-computer", "--product-type", "SLC"], "take sandbox or sedas or cdse"),
+        (["--archive", "planetary-computer", "--product-type", "SLC"], "take sandbox, sedas or cdse"),
         (["--archive", "earth-search", "--product-type", "OL_1_EFR"], "no scenes of type OL_1_EFR"),
     ],
 )

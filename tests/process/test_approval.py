@@ -37,6 +37,23 @@ def test_the_plan_is_shown_and_approved(offered, sandbox, answer, code, fetched)
     assert ("Cancelled: nothing was changed." in shown) is (fetched == 0)
 
 
+def test_another_answer_is_asked_again(offered):
+    ended, shown = answered(offered, "apply", "--no-progress", answer="maybe\ny\n")
+    assert ended == 0
+    assert "Error: answer y or n" in shown
+    assert shown.count("[y/N]") == 2
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\x03"])
+@pytest.mark.parametrize("existed", [False, True])
+def test_nothing_is_created_before_the_answer_yes(offered, answer, existed):
+    if existed:
+        offered.mirror.mkdir()
+    before = sorted(offered.path.rglob("*"))
+    assert answered(offered, "apply", "--no-progress", answer=answer)[0] in (1, 130)
+    assert sorted(offered.path.rglob("*")) == before
+
+
 def test_quiet_asks_with_the_totals_only(offered):
     ended, shown = answered(offered, "apply", "--quiet", answer="y\n")
     assert ended == 0

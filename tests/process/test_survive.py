@@ -57,7 +57,7 @@ def test_kills_lose_nothing_but_bytes_in_flight(workspace, sandbox):
     assert not list((workspace.mirror / ".sedas-sync" / "partial").iterdir())
 
 
-def test_a_second_signal_ends_the_run_at_once(workspace, sandbox):
+def test_two_signals_at_once_stop_the_run_as_one(workspace, sandbox):
     offer(sandbox, workspace.path, online=1, archived=0, size=3_000_000)
     sandbox.faults = Faults(rules=(Rule("download", stall(1_000_000)),))
     workspace.write(MAY)
@@ -67,7 +67,8 @@ def test_a_second_signal_ends_the_run_at_once(workspace, sandbox):
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=10)
+    assert out.startswith("Stopped: ")
     assert process.returncode == 130
     assert time.monotonic() - began < 5
 

@@ -37,6 +37,8 @@ from sedas_sync.output.style import look_of
 from sedas_sync.planning.limits import Confirm, PruneLimit, check_download, download_limit
 from sedas_sync.workers.dask import dask_cluster
 
+_COMMANDS = 10
+"""The number of failed commands that are printed at the end of a run."""
 _REASONS = 3
 """The number of reasons for waiting that are printed at the end of a run."""
 
@@ -102,7 +104,7 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
         mirror.on_step = reporter.step
         with (
             interruptible(reporter),
-            mirror.locked(timeout=options["lock_timeout"]),
+            mirror.locked_if_there(timeout=options["lock_timeout"]),
             _metrics(mirror, options["metrics"]),
             mirror.recording("apply" if saved is None else saved.command),
         ):
@@ -115,11 +117,13 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             choice["executor"] = workers
             choice["confirm"] = _confirm(reporter, "Remove {} of the {} files in the mirror?", yes=approved)
             choice["confirm_replacing"] = _confirm(reporter, "Replace {} of the {} scenes in the mirror?", yes=approved)
-            with stopping(partial(_stop, mirror, commands), reporter) as caught:
-                summary = mirror.apply(plan, on_event=reporter if commands is None else commands, **choice)
-            if options["update_lock"] and not caught:
-                _update_lock(mirror, plan, common)
-            exported = options["export"] is None or bool(caught) or _export(mirror, common)
+            # A new mirror is created here: not before the plan is approved.
+            with mirror.locked(timeout=options["lock_timeout"]):
+                with stopping(partial(_stop, mirror, commands), reporter) as caught:
+                    summary = mirror.apply(plan, on_event=reporter if commands is None else commands, **choice)
+                if options["update_lock"] and not caught:
+                    _update_lock(mirror, plan, common)
+                exported = options["export"] is None or bool(caught) or _export(mirror, common)
         code = summary.exit_code
         if caught:
             code = 128 + caught[0]
@@ -218,11 +222,20 @@ def _can_ask() -> bool:
 
 def _answer(question: str) -> bool:
     try:
-        return click.confirm(question, err=True)
+        return bool(click.prompt(f"{question} [y/N]", default="n", show_default=False, err=True, value_proc=_yes))
     except click.Abort:
         # End of input counts as no. A signal has ended the process.
         click.echo(err=True)
         return False
+
+
+def _yes(answer: str) -> bool:
+    given = answer.strip().lower()
+    if given in ("y", "yes"):
+        return True
+    if given in ("", "n", "no"):
+        return False
+    raise click.UsageError("answer y or n")
 
 
 def _scheduler(executor: Literal["threads", "dask"], scheduler: str | None) -> str | None:
@@ -288,7 +301,14 @@ def _export(mirror: Mirror, common: Globals) -> bool:
 def _print_next(summary: Summary, plan: Plan, commands: SceneCommands | None) -> None:
     """Print what is left to do, if anything."""
     if commands is not None and commands.failures:
-        print_message(f"{count(len(commands.failures), 'command')} failed; the scenes are downloaded.")
+        print_message(
+            f"{count(len(commands.failures), 'command')} failed. The scenes are downloaded, so a later run does not "
+            "repeat them; run them yourself:"
+        )
+        for line in commands.failed[:_COMMANDS]:
+            print_message(f"  {line}")
+        if len(commands.failed) > _COMMANDS:
+            print_message(f"  and {len(commands.failed) - _COMMANDS} more; --json has the path of each scene (fetched)")
     if summary.failed:
         print_message(
             f"{count(summary.failed, 'failure')}: run the same command to try again; "

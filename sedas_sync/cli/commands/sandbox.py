@@ -15,7 +15,7 @@ from sedas_sync.sandbox import Sandbox
 
 def run(*, port: int, host: str, common: Globals) -> None:
     """Run the embedded archive on a local port."""
-    with interruptible():
+    with interruptible(line="Stopped."):
         try:
             server = Sandbox(host=host, port=port)
             server.start()

@@ -70,7 +70,7 @@ class PlanRunner:
 
     @contextmanager
     def recording(self, command: str) -> Iterator[None]:
-        """Record an error that ends the planning or the carrying out of a plan; the mirror's process lock is held.
+        """Record an error that ends the planning or the carrying out of a plan.
 
         So `history` has the runs too that could not log in or search.
 
@@ -97,7 +97,7 @@ class PlanRunner:
         failure = Failure(id=command, error=str(error))
         calls = self._context.archives.take_calls()
         summary = Summary(time=now, failed=1, failures=(failure,), exit_code=error.exit_code, calls=calls)
-        with state.index(write=True) as (index, _):
+        with state.locked(), state.index(write=True) as (index, _):
             state.check_owner(index)
             number = begin_run(index, command, started) if self._number is None else self._number
             end_run(index, number, now, error.exit_code, summary.to_json())

@@ -7,6 +7,8 @@ from sedas_sync.model.events import iso
 from sedas_sync.model.history import Change, ChangeKind, RunRecord
 from sedas_sync.output.documents.base import Count, Document, Part, Time
 
+_COUNTS = ("fetched", "adopted", "ordered", "pending", "unfinished", "unordered", "pruned", "failed", "bytes")
+
 
 class HistoryEntry(Part, frozen=True, kw_only=True):
     """One run."""
@@ -29,10 +31,16 @@ class HistoryEntry(Part, frozen=True, kw_only=True):
     """Orders placed."""
     pending: Count
     """Scenes left to a later run."""
+    unfinished: Count
+    """Of the pending scenes, those that can be downloaded and were left when the run was interrupted."""
+    unordered: Count
+    """Of the pending scenes, those whose orders were not placed."""
     pruned: Count
     """Files removed."""
     failed: Count
     """Scenes, searches and removals that failed."""
+    failed_commands: Count
+    """Commands of `--exec` that failed."""
     bytes: Count
     """Size of the downloaded scenes."""
     calls: dict[str, int]
@@ -44,16 +52,17 @@ class HistoryEntry(Part, frozen=True, kw_only=True):
     def about(cls, run: RunRecord) -> Self:
         """Return a run."""
         did = dict(run.summary or {})
-        counts = {
-            name: did.get(name, 0) for name in ("fetched", "adopted", "ordered", "pending", "pruned", "failed", "bytes")
-        }
-        first = next(iter(did.get("failures", ())), None)
+        counts = {name: did.get(name, 0) for name in _COUNTS}
+        failures = did.get("failures", ())
+        first = next(iter(failures), None)
         return cls(
             command=run.command,
             started=iso(run.started),
             ended=None if run.ended is None else iso(run.ended),
             seconds=None if run.ended is None else round((run.ended - run.started).total_seconds(), 3),
             exit_code=run.exit_code,
+            # `failed` has no commands; after a full disk, not every failure is recorded.
+            failed_commands=max(0, len(failures) - counts["failed"]),
             calls=did.get("calls", {}),
             reason=None if first is None else f"{first['id']}: {first['error']}",
             **counts,

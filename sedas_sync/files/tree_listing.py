@@ -2,7 +2,7 @@
 
 import os
 import stat as modes
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -57,7 +57,7 @@ def look(root: str, relative: str) -> TreeEntry | None:
     return None if found is None else TreeEntry.of(relative, found)
 
 
-def scan(root: str, below: str = "") -> Iterator[TreeEntry]:
+def scan(root: str, below: str = "", unreadable: list[str] | None = None) -> Iterator[TreeEntry]:
     """Yield every entry below the root, the state folder excepted; links are not followed.
 
     Files that disappear during the listing are left out, and so are folders that become links. A missing root yields
@@ -66,17 +66,26 @@ def scan(root: str, below: str = "") -> Iterator[TreeEntry]:
     Args:
         root: The mirror's folder.
         below: A folder of it, which may be in the state folder; paths are then relative to that folder.
+        unreadable: Takes a sentence for each folder below that cannot be read; what is in it is left out.
 
     Raises:
-        OSError: A folder cannot be read.
+        OSError: A folder cannot be read, with its full path; with `unreadable`, only the uppermost one.
     """
+    top = f"{root}/{below}" if below else root
+
+    def refuse(path: str, error: OSError) -> None:
+        named = OSError(error.errno, error.strerror, f"{top}/{path}".rstrip("/"))
+        if unreadable is None or not path:
+            raise named from error
+        unreadable.append(f"{named.filename}: cannot be read, and is left out: {named.strerror}")
+
     # A folder stays open as long as folders in it are to be read, so that none is reached through a new link.
     opened: list[tuple[int, str, list[str]]] = []
     try:
         with suppress(FileNotFoundError, TransferError):
             here = safe_tree.open_folder(root, safe_tree.parts(below) if below else [])
             opened.append((here, "", []))
-            yield from _entries(here, "", opened[-1][2], with_state=bool(below))
+            yield from _entries(here, "", opened[-1][2], refuse, with_state=bool(below))
         while opened:
             above, prefix, waiting = opened[-1]
             if not waiting:
@@ -87,18 +96,23 @@ def scan(root: str, below: str = "") -> Iterator[TreeEntry]:
                 here = os.open(name, safe_tree.FOLDER_FLAGS, dir_fd=above)
             except OSError as error:
                 if error.errno not in GONE:
-                    raise
+                    refuse(prefix + name, error)
                 continue
             inner = f"{prefix}{name}/"
             opened.append((here, inner, []))
-            yield from _entries(here, inner, opened[-1][2], with_state=True)
+            yield from _entries(here, inner, opened[-1][2], refuse, with_state=True)
     finally:
         for here, _, _ in opened:
             os.close(here)
 
 
-def _entries(here: int, prefix: str, folders: list[str], *, with_state: bool) -> Iterator[TreeEntry]:
-    """Yield the entries of an open folder, and append the names of its folders to `folders`."""
+def _entries(
+    here: int, prefix: str, folders: list[str], refuse: Callable[[str, OSError], None], *, with_state: bool
+) -> Iterator[TreeEntry]:
+    """Yield the entries of an open folder, and append the names of its folders to `folders`.
+
+    `refuse` is called with the path of an entry that can be listed and not be looked at, and the error.
+    """
     with os.scandir(here) as listing:
         for entry in listing:
             name = entry.name
@@ -110,10 +124,13 @@ def _entries(here: int, prefix: str, folders: list[str], *, with_state: bool) ->
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                refuse(prefix + name, error)
+                continue
             yield TreeEntry.of(prefix + name, found)
 
 
-def listing(root: str, known: Collection[str]) -> dict[str, TreeEntry]:
+def listing(root: str, known: Collection[str], unreadable: list[str] | None = None) -> dict[str, TreeEntry]:
     """Return everything that `scan` yields, by path, in the spelling in which the paths are known.
 
     A file system that ignores case or Unicode normalisation may list a name in another spelling
@@ -122,11 +139,12 @@ def listing(root: str, known: Collection[str]) -> dict[str, TreeEntry]:
     Args:
         root: The mirror's folder.
         known: Paths to look for; the first of several that are the same file gets it.
+        unreadable: As for `scan`.
 
     Raises:
         OSError: A folder cannot be read.
     """
-    entries = {entry.path: entry for entry in scan(root)}
+    entries = {entry.path: entry for entry in scan(root, unreadable=unreadable)}
     missing = [path for path in known if path not in entries]
     untracked = entries.keys() - set(known) if missing else ()
     if not untracked:

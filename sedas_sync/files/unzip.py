@@ -32,6 +32,8 @@ MAX_RATIO = 100
 ALWAYS_ALLOWED = 1 << 30
 """Bytes that a folder may have whatever the size of its zip."""
 _SLICE = 1 << 20
+_ENCRYPTED = 1
+"""A flag of an entry."""
 _KINDS = frozenset({0, modes.S_IFREG, modes.S_IFDIR})
 """Kinds of entries that are unpacked; zips made on Windows state none."""
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError, OverflowError)
@@ -140,6 +142,8 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
         raise ValueError(f"the path of its entry {shown} is longer than {MAX_PATH} bytes")
     if modes.S_IFMT(info.external_attr >> 16) not in _KINDS:
         raise ValueError(f"its entry {shown} is a link or a special file")
+    if info.flag_bits & _ENCRYPTED:
+        raise ValueError(f"its entry {shown} is encrypted")
     if info.is_dir() and info.file_size:
         raise ValueError(f"its entry {shown} is a folder with bytes of its own")
 

@@ -22,6 +22,9 @@ _MAX_DEPTH = 100
 """Elements in elements; products have about ten."""
 _MAX_ELEMENTS = 500_000
 """Ten times those of the largest products; each takes some hundred bytes of memory."""
+_PIECE = 1 << 16
+_MAX_OUTLINE = 1 << 20
+"""Characters of a footprint; those of products have some hundred."""
 _SIZE = re.compile(r"\d{1,18}")
 """Bytes that fit into 64 bits."""
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -101,7 +104,9 @@ def read_listing(data: bytes) -> ProductListing:
         raise ValueError(f"it is larger than {MAX_SIZE >> 20} MiB")
     parser = XMLParser(target=_Tree())  # noqa: S314  # without a document type there is nothing to expand
     try:
-        parser.feed(data)
+        # Only between two pieces does an error of the tree end the parser.
+        for start in range(0, len(data), _PIECE):
+            parser.feed(data[start : start + _PIECE])
         root = parser.close()
     except (ParseError, LookupError) as error:
         # An encoding that is not known is a `LookupError`.
@@ -171,7 +176,7 @@ def _rings(root: Element) -> list[Ring]:
     for element in root.iter():
         if _plain(element.tag) == "footPrint":
             for inner in (element, *element):
-                numbers = [float(number) for number in _NUMBER.findall(inner.text or "")]
+                numbers = [float(number) for number in _NUMBER.findall((inner.text or "")[:_MAX_OUTLINE])]
                 ring = tuple(zip(numbers[1::2], numbers[::2], strict=False))
                 if len(ring) > 2 and all(abs(x) <= 180 and abs(y) <= 90 for x, y in ring):  # noqa: PLR2004  # degrees
                     rings.append(ring)

@@ -71,11 +71,12 @@ def find_products(folder: str) -> FoundProducts:
         ManifestError: There is no product with a footprint.
     """
     groups: defaultdict[tuple[str, str, int], list[_Product]] = defaultdict(list)
-    for product in _products(folder):
+    warnings: list[str] = []
+    for product in _products(folder, warnings):
         scene = product.scene
         track = relative_orbit_of(scene) or 0 if scene.source_group == "S1" else 0
         groups[scene.source_group or "", scene.product_type or "", track].append(product)
-    datasets, areas, warnings = [], dict[str, Area](), []
+    datasets, areas = [], dict[str, Area]()
     for (group, product_type, track), products in sorted(groups.items()):
         outlines = [product.footprint for product in products if product.footprint is not None]
         if not outlines:
@@ -141,11 +142,10 @@ def _on_grid(part: Footprint) -> Footprint:
     )
 
 
-def _products(folder: str) -> Iterator[_Product]:
+def _products(folder: str, warnings: list[str]) -> Iterator[_Product]:
     """Yield the products in a folder whose names say what they are and when they were acquired."""
-    entries = sorted(
-        entry for entry in tree_listing.scan(folder) if entry.is_file and STATE not in entry.path.split("/")
-    )
+    listed = tree_listing.scan(folder, unreadable=warnings)
+    entries = sorted(entry for entry in listed if entry.is_file and STATE not in entry.path.split("/"))
     lists = {entry.path.rpartition("/")[0]: entry.path for entry in entries if _base(entry.path) in NAMES}
     lists.pop("", None)
     for place, path in lists.items():

@@ -1,6 +1,6 @@
 """How a lock file differs from a manifest, and from another lock file. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -118,13 +118,15 @@ def _meaning(key: str, value: Any) -> Any:
 def _sentence(path: str, mine: Any, other: Any, called: str) -> str:
     both_listed = isinstance(mine, list) and isinstance(other, list)
     if both_listed and max(len(mine), len(other)) > _LISTED:
-        added = [item for item in mine if item not in other]
-        gone = [item for item in other if item not in mine]
-        changed = [*([f"added {_shown(added)}"] if added else []), *([f"removed {_shown(gone)}"] if gone else [])]
-        if not changed:
+        if not (changed := _added_and_removed(other, mine)):
             return f"{path} is in a different order than in {called}"
-        return f"{path}: {', '.join(changed)} (compared with {called})"
+        return f"{path}: {changed} (compared with {called})"
     return f"{path} is {_shown(mine)}, {called} has {_shown(other, absent='none')}"
+
+
+def _added_and_removed(was: Sequence[Any], now: Sequence[Any]) -> str:
+    added, gone = [item for item in now if item not in was], [item for item in was if item not in now]
+    return ", ".join([f"{verb} {_shown(some)}" for verb, some in (("added", added), ("removed", gone)) if some])
 
 
 def _shown(value: Any, absent: str = "not set") -> str:
@@ -178,6 +180,8 @@ def _scene_changes(old: LockedScene, new: LockedScene) -> str:
             parts.append(f"{name} is now known")
         elif now is None:
             parts.append(f"{name} is no longer known")
+        elif isinstance(now, tuple) and max(len(was), len(now)) > _LISTED:
+            parts.append(f"{name}: {_added_and_removed(was, now)}")
         else:
             parts.append(f"{name} was {_short(was)}, is {_short(now)}")
     return "; ".join(parts) or "checksums of its files changed"

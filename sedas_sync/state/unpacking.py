@@ -19,10 +19,11 @@ from msgspec import convert, to_builtins
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing
-from sedas_sync.files.unzip import read_contents, read_unpacked, unpack
+from sedas_sync.files.unzip import CannotUnpackError, read_contents, read_unpacked, unpack
 from sedas_sync.model.files import folder_path, local_scene
-from sedas_sync.model.local import LocalFile, LocalScene, PackedFile
+from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.scene import SceneId
+from sedas_sync.model.text import product_id
 from sedas_sync.state.staging import folder_place, is_in_the_way, note_of, put_in_place
 
 _SAME = ("path", "size", "mtime_ns")
@@ -49,11 +50,23 @@ class ZipUnpacking:
         self._before = before
         self._place = folder_place(zipped.id)
         self._contents = read_contents(root, zipped.path)
+        self._check_name()
         self.path = folder_path(path, self._contents.name)
         """Where the folder will be, relative to the root."""
         self._unpacked = self._by_killed_run()
         self._by_hand = not self._unpacked and self._looks_unpacked()
         """Whether the folder is there and may be what the zip contains, so that it is read before it is replaced."""
+
+    def _check_name(self) -> None:
+        """Compare the name of the product's folder with the scene's id, unless a checksum proved the zip.
+
+        Raises:
+            CannotUnpackError: it is another product.
+        """
+        zipped, name = self._zipped, self._contents.name
+        other = name.endswith(".SAFE") and product_id(name) != product_id(zipped.id)
+        if other and zipped.level is not ProofLevel.DIGEST:
+            raise CannotUnpackError(f"{zipped.path} cannot be unpacked: it contains {product_id(name)}")
 
     def _by_killed_run(self) -> list[LocalFile]:
         """Return the files of the folder if an earlier run put it in place and was killed; else nothing."""

@@ -7,6 +7,7 @@ import stat
 import pytest
 from noise_scenes import MAY, offer
 from other_users import ALICE, BOB, COMMAND, STAFF, as_root, as_user, common  # noqa: F401  # a fixture
+from products import over_harwell, unzip
 
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import slow
@@ -246,3 +247,29 @@ def test_an_index_of_another_user_says_whose_it_is(group, sandbox):
     ran = ran_as(BOB, group, "apply", umask=0o022, gid=STAFF)
     assert (ran.returncode, f"belongs to the user {ALICE}" in ran.stderr) == (1, True), ran.stderr
     assert ran_as(BOB, group, "status", gid=STAFF).returncode == 0
+
+
+@as_root
+def test_what_cannot_be_read_is_left_out_with_a_warning(common):  # noqa: F811
+    data = next(iter(over_harwell("2019-05-06", "2019-05-07", "Optical").values()))
+    whole = unzip(data, common.path / "old")
+    other = unzip(data, common.path / "old" / "copy" / "of")
+    (other / "GRANULE").chmod(0o700)
+    for name, mode in (("closed", 0o700), ("listed", 0o744)):
+        (common.path / "old" / name).mkdir()
+        (common.path / "old" / name / "notes.txt").write_text("mine")
+        (common.path / "old" / name).chmod(mode)
+    common.path.chmod(0o777)
+    made = ran_as(ALICE, common, "init", "--from-folder", "old", "--json")
+    assert made.returncode == 0, made.stderr
+    left_out = json.loads(made.stdout)["warnings"]
+    closed = f"old/copy/of/{other.name}/GRANULE"
+    for place in ("old/closed", closed, "old/listed/notes.txt"):
+        assert f"{place}: cannot be read, and is left out: Permission denied" in left_out
+    common.write(MAY)
+    found = json.loads(ran_as(ALICE, common, "adopt", "--from", "old", "--json").stdout)
+    assert {*left_out} <= {*found["warnings"]}
+    results = {file["file"]: (file["result"], file["detail"]) for file in found["files"]}
+    assert results[whole.name][0] == "adopted"
+    result, detail = results[f"copy/of/{other.name}"]
+    assert (result, detail) == ("wrong", f"it cannot be read: [Errno 13] Permission denied: '{closed}'")

@@ -201,6 +201,14 @@ def test_a_file_is_removed_from_the_other_folder_once_the_index_has_it(workspace
     assert recorded == 4 * [(1,)]
 
 
+def test_files_of_a_folder_are_verified_as_they_were_proved(workspace, zips):
+    unzip(zips[S2], workspace.mirror)
+    assert workspace.run("adopt").code == 0
+    ran = workspace.run("verify")
+    assert ran.code == 0
+    assert re.search(r"\d+ OK \(\d+ by digest\)", ran.out + ran.err), ran.out + ran.err
+
+
 def band(folder):
     return next(folder.rglob("*_B03.jp2"))
 

@@ -433,6 +433,29 @@ def test_a_zip_that_cannot_be_unpacked_stays_a_zip_and_fails(workspace, sandbox,
     assert workspace.run("apply").code == 0, "as a zip it is right"
 
 
+@pytest.mark.parametrize("proved", [False, True])
+def test_a_zip_of_another_product_is_not_unpacked_unless_its_checksum_is_right(workspace, proved):
+    source, data = workspace.path / "source", product(OTHER)
+    source.mkdir()
+    (source / f"{ID}.zip").write_bytes(data)
+    archive = '[archive]\ntype = "directory"\npath = "source"\n'
+    workspace.write(MAY, mirror=UNPACK)
+    text = (workspace.path / "manifest.toml").read_text()
+    (workspace.path / "manifest.toml").write_text(re.sub(r"\[archive\]\n(?:[^\[\n].*\n)*", archive, text))
+    if proved:
+        assert workspace.run("lock").code == 0
+        lock = workspace.path / "manifest.lock"
+        pin = lock.read_text()
+        lock.write_text(pin.replace('"size"', f'"sha256": "{hashlib.sha256(data).hexdigest()}", "size"', 1))
+    ran = workspace.run("apply", "--json", *(["--locked"] if proved else []))
+    if proved:
+        assert ran.code == 0, ran.out
+        return
+    (failure,) = ran.summary["failures"]
+    assert failure["error"].endswith(f"{ID}.zip cannot be unpacked: it contains {OTHER}")
+    assert tree(workspace.mirror) == {f"{ID}.zip": data}
+
+
 def test_something_else_at_the_path_of_the_folder_is_kept(workspace, offered):
     (workspace.mirror / f"{ID}.SAFE").mkdir(parents=True)
     (workspace.mirror / f"{ID}.SAFE/mine").write_bytes(b"mine")

@@ -334,6 +334,17 @@ def test_of_an_adopted_folder_each_file_is_pinned():
     assert lock_scenes(head, keep, {"A": unpacked("A", PackedFile())}, fetched) == fetched, "the files are the same"
 
 
+def test_of_many_files_those_that_differ_are_named():
+    def lock(numbers):
+        files = tuple(LockedFile(f"B{number:03}.tif") for number in numbers)
+        return Lock(head=lock_of(BASE).head, scenes={"A": LockedScene("A", ("a",), files=files)})
+
+    ((_, said),) = changes(lock(range(500)), lock([*range(1, 500), 700])).changed
+    assert said == "files: added B700.tif, removed B000.tif"
+    ((_, said),) = changes(lock(()), lock(range(500))).changed
+    assert said == "files: added B000.tif, B001.tif, B002.tif, B003.tif, B004.tif and 495 more"
+
+
 def test_what_cannot_be_had_or_is_not_wanted_is_not_pinned():
     head = lock_of(BASE).head
     assert not lock_scenes(head, [action("A", ActionKind.SKIP), action("B", ActionKind.PRUNE)], {}).scenes

@@ -19,7 +19,7 @@ _BECOME = """
 import importlib, os, pkgutil, sys
 uid, gid, umask = map(int, sys.argv[1:4])
 # Another user may not be able to read what Python is installed in: all is imported before.
-import encodings.ascii, encodings.idna, pwd, zipfile, sedas_sync
+import _strptime, encodings.ascii, encodings.cp437, encodings.idna, pwd, zipfile, sedas_sync
 for module in pkgutil.walk_packages(sedas_sync.__path__, "sedas_sync."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)

@@ -68,6 +68,7 @@ class Options(TypedDict):
     lock_timeout: float
 
 
+# One function, because the order in which these contexts begin and end is what counts.
 def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
     """Make the folder match the manifest."""
     _check_options(options)

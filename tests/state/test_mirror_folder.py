@@ -126,8 +126,8 @@ def shown_in_small_letters(monkeypatch, root):
     """Make a listing show each name in small letters, as another name of the same file; nothing else is changed."""
     scan = tree_listing.scan
 
-    def small(place):
-        for entry in list(scan(place)):
+    def small(place, **options):
+        for entry in list(scan(place, **options)):
             if entry.path == entry.path.lower():
                 continue
             os.link(root / entry.path, root / entry.path.lower())

@@ -46,7 +46,7 @@ def bring(
         target = safe_tree.create(here, name)
         try:
             with os.fdopen(target, "wb") as out:
-                copied = _copy(file, out, stopped)
+                copied = copy_and_hash(file, out, stopped)
                 times = os.fstat(file.fileno())
                 os.utime(out.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
             if sha256 in (None, copied):
@@ -57,8 +57,13 @@ def bring(
     raise TransferError(f"{source} was changed while it was copied")
 
 
-def _copy(file: IO[bytes], out: IO[bytes], stopped: Callable[[], bool]) -> str:
-    """Copy a file and flush it to the disk; return the sha256 of the copied bytes."""
+def copy_and_hash(file: IO[bytes], out: IO[bytes], stopped: Callable[[], bool]) -> str:
+    """Copy a file and flush it to the disk; return the sha256 of the copied bytes.
+
+    Raises:
+        InterruptedError: `stopped` returned true.
+        OSError: The file cannot be read or written.
+    """
     digest = hashlib.sha256()
     while piece := file.read(_SLICE):
         if stopped():

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, zip_check, zip_records
+from sedas_sync.files.bring import copy_and_hash
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.files import contents_digest
 from sedas_sync.model.local import LocalFile, ProofLevel
@@ -268,17 +269,10 @@ def read_unpacked(
 
 def _write(root: str, path: str, packed: IO[bytes], expected: int, stopped: Callable[[], bool]) -> tuple[int, int, str]:
     """Write the bytes of an entry; return the size, mtime and SHA-256 of the file."""
-    digest = hashlib.sha256()
     with os.fdopen(safe_tree.open_file(root, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         # At its end `zipfile` compares the CRC.
-        while data := packed.read(_SLICE):
-            if stopped():
-                raise InterruptedError
-            digest.update(data)
-            file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        sha256 = copy_and_hash(packed, file, stopped)
         written = os.fstat(file.fileno())
     if written.st_size != expected:
         raise ValueError(f"its entry {packed.name!a} ends early")
-    return written.st_size, written.st_mtime_ns, digest.hexdigest()
+    return written.st_size, written.st_mtime_ns, sha256

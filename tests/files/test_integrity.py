@@ -18,26 +18,13 @@ from effort import effort
 from faultserver import make_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unseekable import Pipe
 
 from sedas_sync.files import zip_check, zip_stream
 from sedas_sync.files.integrity import Proof, algorithm, check
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.files.zip_stream import ZipStream
 from sedas_sync.model.local import ProofLevel
-
-
-class Pipe(io.RawIOBase):
-    """A file that cannot seek, so that zipfile writes data descriptors."""
-
-    def __init__(self):
-        self.data = bytearray()
-
-    def writable(self):
-        return True
-
-    def write(self, data):
-        self.data += data
-        return len(data)
 
 
 def packed(entries, *, streamed=False, compression=zipfile.ZIP_DEFLATED, comment=b"", force_zip64=False):

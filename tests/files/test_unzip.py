@@ -1,13 +1,13 @@
 """Zips become folders: with safe paths only, and every byte checked."""
 
 import hashlib
-import io
 import stat
 import struct
 import zipfile
 import zlib
 
 import pytest
+from unseekable import Pipe
 
 from sedas_sync.files import safe_tree, unzip
 from sedas_sync.files.unzip import CannotUnpackError, read_contents, read_unpacked, unpack
@@ -218,17 +218,6 @@ def test_no_link_is_followed(tmp_path):
 
 def test_what_a_stream_wrote_is_unpacked_too(tmp_path):
     """Lengths after the data, as a server writes them that does not know them before."""
-
-    class Pipe(io.RawIOBase):
-        def __init__(self):
-            self.data = bytearray()
-
-        def writable(self):
-            return True
-
-        def write(self, data):
-            self.data += data
-            return len(data)
 
     pipe = Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as target:

@@ -11,11 +11,11 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import zipfile
 
 import pytest
 from effort import effort
+from kills import killed
 from noise_scenes import MAY
 
 import sedas_sync as ss
@@ -508,37 +508,6 @@ def test_exports_and_the_report_show_folders(workspace, offered):
 
 # -- what a run has to survive ---------------------------------------------------------------------------------------
 
-KILLED = """
-import os, sys
-left = int(os.environ["KILL_AT"])
-def on(event, arguments):
-    global left
-    if event in {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link"}:
-        left -= 1
-        if left == 0:
-            os._exit(137)
-sys.addaudithook(on)
-from sedas_sync.cli.main import run_command
-sys.argv = ["sedas-sync", "apply"]
-sys.exit(run_command())
-"""
-"""Runs apply, and kills the process before a change of the file system."""
-
-
-def killed(workspace, moment):
-    """Run apply until a moment; return whether it was killed."""
-    ran = subprocess.run(
-        [sys.executable, "-c", KILLED],
-        cwd=workspace.path,
-        env=workspace.environment(KILL_AT=str(moment)),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode in {0, 137}, ran.stderr
-    return ran.returncode == 137
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
@@ -570,7 +539,7 @@ def test_kills_leave_the_zip_or_the_folder(workspace, sandbox, began_as):
         if start.exists():
             shutil.copytree(start, workspace.mirror, copy_function=shutil.copy2)
         moment, since = chance.randint(1, last), len(sandbox.log)
-        if not killed(workspace, moment):
+        if not killed(workspace, moment, "apply"):
             last = min(last, moment)
         left = tree(workspace.mirror)
         zipped, folder = left.pop(f"{ID}.zip", data), {name: left[name] for name in left if name not in mine}

@@ -39,6 +39,8 @@ def settled_searches(context: MirrorContext, manifest: Manifest, now: datetime) 
         manifest: has the datasets in question.
         now: the time that relative dates count from.
     """
+    if not any(dataset.recheck for dataset in manifest.datasets.values()):
+        return {}
     rules = hashes_of_rules(manifest)
     due: dict[str, DatasetSearch] = {}
     with context.state.index(write=False) as (index, _):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pystac
 import pystac_client
 import pytest
+from products import fill_from_sandbox
 from stac_schemas import problems, schema_map
 from workspaces import FORTNIGHT, OPTICAL, Workspace
 
@@ -23,16 +24,8 @@ BOTH = OPTICAL + f"[dataset.all]\n{FORTNIGHT}"
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     """A mirror whose optical scenes belong to two datasets, made once; its archive is gone."""
-    import sedas_sync as ss
-    from sedas_sync.sandbox import Sandbox
-
     folder = tmp_path_factory.mktemp("template")
-    with Sandbox(order_delay=0.2) as sandbox:
-        Workspace(folder, sandbox.url).write(BOTH)
-        credentials = {"username": "sandbox", "password": "sandbox", "url": sandbox.url}
-        archives = {"archive": ss.SedasArchive(**credentials)}
-        with archives["archive"], ss.Mirror(ss.load_manifest(folder / "manifest.toml"), archives=archives) as mirror:
-            assert mirror.apply(mirror.plan()).exit_code == 0
+    fill_from_sandbox(folder, BOTH)
     return folder
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pystac
 import pytest
+from products import fill_from_sandbox
 from sandbox_bands import pixels
 from stac_schemas import quick_problems, schema_map
 from static_server import StaticServer
@@ -27,7 +28,6 @@ from sedas_sync.output.export import stac as as_stac
 from sedas_sync.output.export.inventory import ExportEntry
 from sedas_sync.output.export.product_assets import Grid, assets_of_product, grids_of
 from sedas_sync.output.export.texts import listed, providers_of
-from sedas_sync.sandbox import Sandbox
 from sedas_sync.sandbox.bands import BANDS, stage_of
 
 # Libraries of the readers; none of them is ours.
@@ -44,12 +44,7 @@ DATASETS = OPTICAL + '[dataset.radar]\naoi = "harwell"\nstart = 2019-04-30\nend 
 def template(tmp_path_factory):
     """A mirror of zipped scenes, made once; its archive is gone."""
     folder = tmp_path_factory.mktemp("template")
-    with Sandbox(order_delay=0.2) as sandbox:
-        Workspace(folder, sandbox.url).write(DATASETS)
-        credentials = {"username": "sandbox", "password": "sandbox", "url": sandbox.url}
-        archives = {"archive": ss.SedasArchive(**credentials)}
-        with archives["archive"], ss.Mirror(ss.load_manifest(folder / "manifest.toml"), archives=archives) as mirror:
-            assert mirror.apply(mirror.plan()).exit_code == 0
+    fill_from_sandbox(folder, DATASETS)
     return folder
 
 

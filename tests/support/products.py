@@ -4,8 +4,10 @@ import io
 import zipfile
 
 from sandbox_client import HARWELL, NOW
+from workspaces import Workspace
 
-from sedas_sync.sandbox import SentinelCatalogue
+import sedas_sync as ss
+from sedas_sync.sandbox import Sandbox, SentinelCatalogue
 from sedas_sync.sandbox.product import made
 from sedas_sync.sandbox.search import parse_search
 
@@ -41,3 +43,13 @@ def unzip(data, folder, *, without=(), name=None):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(archive.read(entry))
     return folder / (name or top)
+
+
+def fill_from_sandbox(folder, datasets):
+    """Make a workspace in a folder, and fill its mirror from a sandbox that ends then."""
+    with Sandbox(order_delay=0.2) as sandbox:
+        Workspace(folder, sandbox.url).write(datasets)
+        credentials = {"username": "sandbox", "password": "sandbox", "url": sandbox.url}
+        archives = {"archive": ss.SedasArchive(**credentials)}
+        with archives["archive"], ss.Mirror(ss.load_manifest(folder / "manifest.toml"), archives=archives) as mirror:
+            assert mirror.apply(mirror.plan()).exit_code == 0

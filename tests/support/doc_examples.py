@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from workspaces import OPTICAL, RADAR
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -47,7 +49,11 @@ for file in sys.argv[1:]:
 """
 
 
-def run_examples(texts, workspace):
+FEW = OPTICAL + RADAR.replace("04-30", "05-02").replace("05-12", "05-02")
+"""Both datasets of the pages, with seven scenes."""
+
+
+def run_examples(examples, workspace):
     """Run each example as a file in a folder with a manifest, whose sandbox takes the place of the live service.
 
     Each has a process, forked from one that has imported everything: that takes longer than an example.
@@ -58,11 +64,13 @@ def run_examples(texts, workspace):
         f"from sedas_sync.archives.sedas import kind\nkind.LIVE_URL = {workspace.url!r}\n"
         "from sedas_sync import compat\ncompat._POLL = 0.1\n"
     )
-    files = [workspace.path / str(number) / "example.py" for number in range(len(texts))]
-    for file, text in zip(files, texts, strict=True):
-        file.parent.mkdir()
-        replace(workspace, path=file.parent).write()
-        file.write_text(text)
+    files = []
+    for number, example in enumerate(examples):
+        folder = workspace.path / f"{example.page.stem}-{number}"
+        folder.mkdir()
+        replace(workspace, path=folder).write(FEW)
+        files.append(folder / "example.py")
+        files[-1].write_text(example.text)
     return subprocess.run(
         # odc-geo calls a function of shapely that is deprecated.
         [
@@ -73,5 +81,5 @@ def run_examples(texts, workspace):
         env=workspace.environment(PYTHONPATH=str(settings)),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )

@@ -184,8 +184,8 @@ def total(of: Plan, look: Look = PLAIN) -> str:
     totals = ", ".join(parts) if parts else "no scenes"
     if not of.changes and not counts[ActionKind.WAIT] and not of.failed:
         return marked_first("Nothing to do:", f"{totals}.", look)
-    now = [action for action in of.actions if action.kind in TRANSFERS]
-    later = [action for action in of.actions if action.kind in NEEDS_ARCHIVE - TRANSFERS]
+    now = of.of(TRANSFERS)
+    later = of.of(NEEDS_ARCHIVE - TRANSFERS)
     download = f"; {amount(of, now) or 'sizes unknown until fetched'}" if now else ""
     if from_orders := amount(of, later):
         download += f"{',' if now else ';'} {from_orders} from orders"

@@ -316,9 +316,7 @@ def _print_next(summary: Summary, plan: Plan, commands: SceneCommands | None) ->
             "`sedas-sync why ID` explains a scene."
         )
     # These scenes have to be ordered elsewhere, so tell the user why.
-    alone = Counter(
-        reason_text(action.reason) for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None
-    )
+    alone = Counter(reason_text(action.reason) for action in plan.by_kind[ActionKind.WAIT] if action.order is None)
     for reason, number in alone.most_common(_REASONS):
         print_message(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
     if ordered := max(0, summary.pending - alone.total()):

@@ -15,8 +15,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from sedas_sync.archives.cdse import keycloak, odata, rows
+from sedas_sync.archives.cdse import odata, rows
 from sedas_sync.archives.cdse.bucket import ProductFiles
+from sedas_sync.archives.cdse.keycloak import cdse_login
 from sedas_sync.archives.cdse.kind import (
     LIVE_URL,
     LOGIN_URL,
@@ -26,9 +27,7 @@ from sedas_sync.archives.cdse.kind import (
     CdseConfig,
     netrc_entries,
 )
-from sedas_sync.archives.cdse.second_factor import SecondFactor
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
-from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.lenient import Reporter, once
 from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.archives.s3 import Buckets
@@ -36,12 +35,12 @@ from sedas_sync.archives.s3_config import S3Config
 from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.files.threads import Pool
-from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
+from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.net import credentials as _credentials
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
-from sedas_sync.net.policy import may_see_token, token_withheld
+from sedas_sync.net.policy import may_see_token
 from sedas_sync.net.redact import shorten
 
 if TYPE_CHECKING:
@@ -119,7 +118,6 @@ class CdseArchive(WebArchive):
         now: Callable[[], float] = time.time,
     ) -> None:
         url = url.rstrip("/") + "/"
-        self._trusted = tuple(trusted_hosts)
         for one in (url, login_url):
             if not may_see_token(one, one, ()):
                 raise ManifestError(
@@ -127,13 +125,13 @@ class CdseArchive(WebArchive):
                 )
         self.identity = identity or f"cdse {url}"
         self._collections = tuple(collections)
-        self._reach = Reach(api=url, trusted_hosts=self._trusted)
+        self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
         api = api or session.Api(
             retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
         )
         super().__init__(url, api)
         host, login = (urlsplit(one).hostname or "" for one in (self._url, login_url))
-        self._find = credentials or (
+        find = credentials or (
             lambda: _credentials.find(
                 host,
                 prompt=False,
@@ -143,16 +141,17 @@ class CdseArchive(WebArchive):
                 environ=environ,
             )
         )
-        self._withheld: str | None = None
-        """The environment variable that must name a trusted host too."""
-        self._session = keycloak.KeycloakSession(
+        self._login = cdse_login(
             self._api,
+            lambda _: find(),
             login_url,
-            self._account,
-            store=lambda username: store_for(login_url, username, environ),
-            factor=SecondFactor(login, environ, prompt=prompt),
+            self._reach.trusted_hosts,
+            environ,
+            catalogue=self._url,
+            prompt=prompt,
             now=now,
         )
+        self._session = self._login.token
         self._narrow = True
 
     # -- the catalogue -----------------------------------------------------------------------------------------------
@@ -302,35 +301,18 @@ class CdseArchive(WebArchive):
         del file  # every scene is one file
         if scene.download_url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
-        token: str | None = None
-        if refused is not None and not refused.headers:
-            raise ArchiveError(token_withheld(refused.url, self._withheld), status=403)
-        if refused is not None:
-            before = refused.headers.get("Authorization", "").removeprefix("Bearer ")
-            token = self._session.renew(before)
-            if token == before:
-                raise self._refusal(scene)
-        headers: Mapping[str, str] = NOTHING
-        if may_see_token(scene.download_url, self._url, self._trusted):
-            token = token or self._session.current()
-            # The login has set which hosts may see a token from the environment.
-            if may_see_token(scene.download_url, self._url, self._trusted):
-                headers = {"Authorization": f"Bearer {token}"}
+        url, headers = self._login.link(scene.download_url, refused)
+        if refused is not None and dict(headers) == dict(refused.headers):
+            raise self._refusal(scene) if headers else ArchiveError(self._login.advice(url), status=403)
         return Download(
-            url=scene.download_url,
+            url=url,
             headers=headers,
             size=None if scene.nominal else scene.size,
             digest=scene.digest,
-            trusted_hosts=self._trusted,
+            trusted_hosts=self._login.trusted_hosts,
             reach=self._reach,
             connections=self.connections,
         )
-
-    def _account(self) -> Credentials:
-        found = self._find()
-        self._trusted = found.allowed_hosts(self._trusted)
-        self._withheld = None if found.hosts is None else VARIABLES.host
-        return found
 
     def _refusal(self, scene: Scene) -> ArchiveError:
         reasons: list[str] = []

@@ -9,15 +9,17 @@ from urllib.parse import urlsplit
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.cdse.archive import CONNECTIONS as CDSE_CONNECTIONS
 from sedas_sync.archives.cdse.bucket import REQUESTS_PER_MINUTE
+from sedas_sync.archives.cdse.keycloak import cdse_login
 from sedas_sync.archives.lenient import Reporter, once
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.s3 import Buckets
 from sedas_sync.archives.s3 import hosts_of as s3_hosts
 from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac import access as _access
-from sedas_sync.archives.stac import logins, whole_search
+from sedas_sync.archives.stac import whole_search
 from sedas_sync.archives.stac.api import Body, StacApi, Walk, bounds
 from sedas_sync.archives.stac.document_cache import cache_of
+from sedas_sync.archives.stac.earthdata import earthdata_login
 from sedas_sync.archives.stac.files import with_links
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
@@ -32,6 +34,7 @@ from sedas_sync.model.hosts import matches_any
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import count
 from sedas_sync.net import credentials, redact, session
+from sedas_sync.net.credentials import Credentials
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -337,7 +340,7 @@ def open_archive(opening: "Opening") -> StacArchive:
         ),
     )
 
-    def account(variables: Variables, entries: Iterable[str] = ()) -> logins.Find:
+    def account(variables: Variables, entries: Iterable[str] = ()) -> Callable[[str], Credentials]:
         return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables, entries=entries)
 
     access: _access.Access
@@ -351,10 +354,11 @@ def open_archive(opening: "Opening") -> StacArchive:
         case "cdse":
             login = config.login_url or cdse.LOGIN_URL
             find = account(cdse.VARIABLES, cdse.netrc_entries(login, login))
-            access = logins.cdse_login(api, find, login, config.trusted_hosts, prompt=opening.prompt)
+            trusted = (*cdse.TRUSTED_HOSTS, *config.trusted_hosts)
+            access = cdse_login(api, find, login, trusted, prompt=opening.prompt)
         case "earthdata":
             login = config.login_url or EARTHDATA_LOGIN
-            access = logins.earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)
+            access = earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)
         case "none":
             access = _access.Header(None, url)
     hosts = (urlsplit(one).hostname or "" for one in (url, config.s3.endpoint if config.s3 else None) if one)

@@ -5,7 +5,6 @@ reads the answers, `time_walk` makes a search complete, and `keycloak` logs in. 
 state how a resumed download is checked, so its proof decides.
 """
 
-import json
 import os
 import re
 import time
@@ -28,11 +27,11 @@ from sedas_sync.archives.cdse.kind import (
     netrc_entries,
 )
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
-from sedas_sync.archives.lenient import Reporter, once
+from sedas_sync.archives.lenient import Reporter, UnusableError, once, row_text
 from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.archives.s3 import Buckets
 from sedas_sync.archives.s3_config import S3Config
-from sedas_sync.archives.web_archive import WebArchive
+from sedas_sync.archives.web_archive import WebArchive, api_for
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
@@ -82,10 +81,6 @@ class CdseArchive(WebArchive):
         trusted_hosts: Hosts besides the catalogue's that get the token. If the credentials are from the environment,
             only those of them that may see these.
         collections: The collections to search, e.g. `SENTINEL-2`; by default those that fit the query.
-        identity: Names the archive in an index; by default `cdse` and the URL.
-        retries: Attempts of a request after the first.
-        connect_timeout: Seconds to wait for a connection.
-        stall_timeout: Seconds without a byte after which an answer has failed.
         api: Sends the requests, instead of a new `session.Api`.
         prompt: Whether a person may be asked for the code of a second factor.
         environ: The variables for the folder of shared tokens and the code of a second factor.
@@ -108,10 +103,6 @@ class CdseArchive(WebArchive):
         login_url: str = LOGIN_URL,
         trusted_hosts: Iterable[str] = TRUSTED_HOSTS,
         collections: Iterable[str] = (),
-        identity: str | None = None,
-        retries: int = 5,
-        connect_timeout: float = 10.0,
-        stall_timeout: float = 60.0,
         api: session.Api | None = None,
         prompt: bool = False,
         environ: Mapping[str, str] = os.environ,
@@ -123,13 +114,10 @@ class CdseArchive(WebArchive):
                 raise ManifestError(
                     f"the address {shorten(one)} cannot be used: it is neither https nor a loopback address"
                 )
-        self.identity = identity or f"cdse {url}"
+        self.identity = f"cdse {url}"
         self._collections = tuple(collections)
         self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
-        api = api or session.Api(
-            retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
-        )
-        super().__init__(url, api)
+        super().__init__(url, api or session.Api(reach=self._reach))
         host, login = (urlsplit(one).hostname or "" for one in (self._url, login_url))
         find = credentials or (
             lambda: _credentials.find(
@@ -196,8 +184,8 @@ class CdseArchive(WebArchive):
                     continue
                 seen.add(key)
                 scene = self._scene(row, report)
-            except rows.UnusableRowError as reason:
-                shown = _shown(row)
+            except UnusableError as reason:
+                shown = row_text(row)
                 if shown not in seen:
                     seen.add(shown)
                     warn(_left_out(reason, shown))
@@ -259,8 +247,8 @@ class CdseArchive(WebArchive):
         for row in rows_of(_answer(reply, "a look-up"), "a look-up"):
             try:
                 scene = self._scene(row, report)
-            except rows.UnusableRowError as reason:
-                warn(_left_out(reason, _shown(row)))
+            except UnusableError as reason:
+                warn(_left_out(reason, row_text(row)))
                 continue
             if (name := asked.get(product_id(scene.id))) is not None:
                 found[name] = _better(found.get(name), scene)
@@ -364,26 +352,16 @@ def _left_out(reason: Exception, shown: str) -> str:
     return f"a row of the answer cannot be used and is left out: {reason}: {shown}"
 
 
-def _shown(row: object) -> str:
-    """Return a row for a warning: as JSON, so that control characters are escaped, shortened and redacted."""
-    return shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
-
-
 def open_archive(opening: "Opening") -> Archive:
     """Open the archive that a manifest describes; it looks for credentials when it needs them."""
-    config, transfer = cast(CdseConfig, opening.config), opening.transfer
+    config = cast(CdseConfig, opening.config)
     login = urlsplit(config.login_url).hostname or ""
     s3 = config.s3 or S3Config()
     server = s3.endpoint or S3_URL
     in_bucket = config.access == "s3"
     servers = (urlsplit(server).hostname or "",) if in_bucket else ()
     reach = Reach(api=config.url, trusted_hosts=(*config.trusted_hosts, *servers))
-    api = session.Api(
-        retries=transfer.retries,
-        connect_timeout=transfer.connect_timeout,
-        stall_timeout=transfer.stall_timeout,
-        reach=reach,
-    )
+    api = api_for(opening.transfer, reach)
     archive = CdseArchive(
         config.url,
         credentials=lambda: opening.credentials(also=(login,), entries=netrc_entries(config.url, config.login_url)),

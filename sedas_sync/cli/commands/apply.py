@@ -222,20 +222,11 @@ def _can_ask() -> bool:
 
 def _answer(question: str) -> bool:
     try:
-        return bool(click.prompt(f"{question} [y/N]", default="n", show_default=False, err=True, value_proc=_yes))
+        return click.confirm(question, default=False, err=True)
     except click.Abort:
         # End of input counts as no. A signal has ended the process.
         click.echo(err=True)
         return False
-
-
-def _yes(answer: str) -> bool:
-    given = answer.strip().lower()
-    if given in ("y", "yes"):
-        return True
-    if given in ("", "n", "no"):
-        return False
-    raise click.UsageError("answer y or n")
 
 
 def _workers(executor: Literal["threads", "dask"], scheduler: str | None) -> AbstractContextManager[Executor | None]:

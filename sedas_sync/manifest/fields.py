@@ -34,14 +34,14 @@ class Reader:
     """Returns the program's form of a TOML value. Raises a ValueError; its text, if any, replaces "must be …"."""
     allowed: str
     """The allowed values in words; completes "must be …"."""
-    schema: Mapping[str, Any] = field(hash=False)
-    """The allowed values as JSON Schema."""
+    schema: Mapping[str, Any] | Callable[[], Schema] = field(hash=False)
+    """The allowed values as JSON Schema, or a function that returns it: few commands need it."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
-        return {"title": self.allowed, **self.schema}
+        return {"title": self.allowed, **(self.schema() if callable(self.schema) else self.schema)}
 
 
 class AnyCase:

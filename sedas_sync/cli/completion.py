@@ -43,7 +43,7 @@ def _quietly(complete: Callable[[click.Context, str], Iterable[CompletionItem]])
 
 @_quietly
 def manifests(_context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """Complete TOML files. If folders or odd names come into question too, the shell completes file names itself."""
+    """Complete TOML files. If there are folders or odd names too, the shell completes file names itself."""
     folder, _, start = incomplete.rpartition("/")
     place = Path(f"{folder}/" if "/" in incomplete else ".").expanduser()
     names = [entry.name for entry in os.scandir(place) if entry.name.startswith(start)]

@@ -19,7 +19,7 @@ from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.scene_commands import SceneCommands
-from sedas_sync.cli.session import end_with, interruptible, print_exported, reporting, stopping
+from sedas_sync.cli.session import check_folder, end_with, interruptible, print_exported, reporting, stopping
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.events import Summary
@@ -247,8 +247,7 @@ def _metrics(mirror: Mirror, file: str | None) -> Iterator[None]:
     if file is None:
         yield
         return
-    if not Path(file).parent.is_dir():
-        raise ManifestError(f"--metrics {file}: the folder {Path(file).parent} does not exist")
+    check_folder("--metrics", file)
     try:
         yield
     finally:
@@ -294,7 +293,7 @@ def _print_next(summary: Summary, plan: Plan, commands: SceneCommands | None) ->
             f"{count(summary.failed, 'failure')}: run the same command to try again; "
             "`sedas-sync why ID` explains a scene."
         )
-    # These scenes have to be ordered elsewhere, so tell the user why.
+    # The user has to order these scenes elsewhere.
     alone = Counter(
         reason_text(action.reason) for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None
     )

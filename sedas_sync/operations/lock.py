@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
-from sedas_sync.files.threads import Pool
+from sedas_sync.files.threads import Pool, readers
 from sedas_sync.files.unzip import contents_in
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.files import contents_of, is_packed_product
@@ -14,7 +14,6 @@ from sedas_sync.model.scene import SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
 from sedas_sync.operations.saved_plan import SavedPlan, mirror_settings
-from sedas_sync.operations.verify import readers
 from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
 from sedas_sync.planning.lock_text import LockDamagedError

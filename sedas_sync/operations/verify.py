@@ -4,7 +4,6 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 `sedas_sync.planning.compare.choose_actions` and carried out by `sedas_sync.operations.apply.run`.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import as_completed
@@ -16,7 +15,7 @@ from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.errors import TransferError
 from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, check
-from sedas_sync.files.threads import Pool
+from sedas_sync.files.threads import Pool, readers
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Step
@@ -32,13 +31,6 @@ from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import LockedFile, LockedScene
 from sedas_sync.state.history import departed
-
-MAX_READERS = 8
-
-
-def readers() -> int:
-    """Return how many files to read at the same time: hashing is limited by the processors."""
-    return min(MAX_READERS, os.cpu_count() or 1)
 
 
 class _Task(NamedTuple):

@@ -83,8 +83,8 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
     """Return the plan if its removals are within the limit or confirmed, else a plan that removes fewer files.
 
     A scene that left because a relative date moved on does not count, and is removed anyway. Nor does one without a
-    file. If nobody can be asked,
-    the oldest of the others are removed, up to the limit. So a removal that is too large is not refused forever.
+    file. If nobody can be asked, the oldest of the others are removed, up to the limit. So a removal that is too large
+    is not refused forever.
 
     Args:
         plan: the plan.

@@ -26,10 +26,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
-import requests
 
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
@@ -288,9 +289,11 @@ class Api:
             ArchiveError: There was no answer, or it is too long; `retryable` if a later attempt may succeed.
             StoppedError: `stop` or `interrupt` was called.
         """
-        prepared = _prepared(method, url, json, form, headers or {})
+        content, body = _encoded(method, json, form)
+        sent = {**_HEADERS, **content, **(headers or {})}
+        send_once = partial(self._send_once, method, url, sent, body)
         try:
-            return self._send(prepared, repeat=repeat, final=final, kind=kind)
+            return self._send(send_once, f"{method} {shorten(url)}", repeat=repeat, final=final, kind=kind)
         finally:
             self._retrying.pop(threading.get_ident(), None)
 
@@ -314,9 +317,14 @@ class Api:
         raise StoppedError("stopped before the archive was asked")
 
     def _send(
-        self, prepared: requests.PreparedRequest, *, repeat: bool, final: Callable[[Reply], bool] | None, kind: str
+        self,
+        send_once: Callable[[Connections], Reply],
+        asked: str,
+        *,
+        repeat: bool,
+        final: Callable[[Reply], bool] | None,
+        kind: str,
     ) -> Reply:
-        asked = f"{prepared.method} {shorten(str(prepared.url))}"
         retried = _RETRIED if repeat else _RETRIED_ORDER
         interrupted, connections = self._under_way
         if not repeat:
@@ -328,7 +336,7 @@ class Api:
             with self._lock:
                 self.calls[kind] += 1
             try:
-                reply = self._send_once(connections, prepared)
+                reply = send_once(connections)
             except InterruptedError:
                 raise StoppedError("stopped before the archive answered") from None
             except PermanentError as error:
@@ -360,17 +368,12 @@ class Api:
         if self._stop.is_set() or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
-    def _send_once(self, connections: Connections, prepared: requests.PreparedRequest) -> Reply:
+    def _send_once(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, connections: Connections
+    ) -> Reply:
         started = self._clock()
-        method, url, body = str(prepared.method), str(prepared.url), prepared.body
         answer = connections.request(
-            method,
-            url,
-            headers=dict(prepared.headers),
-            timeouts=self._timeouts,
-            reach=self._reach,
-            body=body.encode() if isinstance(body, str) else body or None,
-            decode=True,
+            method, url, headers=headers, timeouts=self._timeouts, reach=self._reach, body=body, decode=True
         )
         try:
             content = self._read(answer, started)
@@ -394,18 +397,9 @@ class Api:
         return b"".join(pieces)
 
 
-def _prepared(
-    method: str, url: str, content: object, form: Mapping[str, str] | None, headers: Mapping[str, str]
-) -> requests.PreparedRequest:
-    """Return a request with its body, a web form or JSON, and its headers.
-
-    Raises:
-        ArchiveError: The URL or a header cannot be sent.
-    """
-    sent = {**_HEADERS, **headers}
-    if method == "POST" and form is None:
-        sent["Content-Type"] = "application/json"
-    try:
-        return requests.Request(method, url, json=content, data=form, headers=sent).prepare()
-    except (requests.RequestException, ValueError) as error:
-        raise ArchiveError(f"{shorten(url, 120)} is not a valid http(s) address: {shorten(str(error), 120)}") from None
+def _encoded(method: str, content: object, form: Mapping[str, str] | None) -> tuple[dict[str, str], bytes | None]:
+    """Return the header of a request's body and the body: a web form, JSON or nothing."""
+    if form is not None:
+        return {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(form).encode()
+    kind = {"Content-Type": "application/json"} if method == "POST" or content is not None else {}
+    return kind, None if content is None else json.dumps(content).encode()

@@ -85,12 +85,10 @@ class SearchDocument(Document, frozen=True, kw_only=True):
 
     manifest: str
     search_complete: bool
-    """Whether every search found all there is."""
     scenes: list[SceneEntry]
     """The scenes found."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
 
 class SourcesEntry(Part, frozen=True, kw_only=True):
@@ -158,7 +156,6 @@ class ReportDocument(Document, frozen=True, kw_only=True):
     scenes: Count
     """Scenes in it, wanted or on disk."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
 
 class InitDocument(Document, frozen=True, kw_only=True):

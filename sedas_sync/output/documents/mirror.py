@@ -131,7 +131,6 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     last_success: Time | None
     """When the last `apply` ended that did all that could be done (exit code 0 or 3); null if none did."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def at(cls, status: Status, now: datetime) -> Self:
@@ -220,7 +219,6 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
     scenes: list[VerifiedEntry]
     """Every file of the index, and every scene of the lock file."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
     repair: dict[str, Any] | None
     """The summary of the repair; null without one."""
 
@@ -302,7 +300,6 @@ class AdoptDocument(Document, frozen=True, kw_only=True):
     """Each file."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, done: Adoption) -> Self:

@@ -79,7 +79,6 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     archives: dict[str, ArchiveEntry] | UnsetType = UNSET
     """All archives by name, if the manifest has several."""
     search_complete: bool
-    """Whether every search found all there is."""
     not_asked: dict[str, float] | UnsetType = UNSET
     """Datasets for which the archives were not asked because of `recheck`, with the seconds since they were."""
     summary: ActionCounts
@@ -88,7 +87,6 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     """One entry a scene; kept scenes only with `--all`."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, plan: Plan, *, everything: bool = False) -> Self:

@@ -215,8 +215,7 @@ def _from_keyring(
     host: str, environ: Mapping[str, str], variables: Variables | None, searched: list[str]
 ) -> Credentials | None:
     try:
-        import keyring  # noqa: PLC0415  # an extra, and slow to import
-        import keyring.errors  # noqa: PLC0415
+        import keyring.errors  # noqa: PLC0415  # an extra, and slow to import
     except ImportError:
         searched.append("the system keyring (the extra sedas-sync[keyring] is not installed)")
         return None

@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -36,8 +36,8 @@ def _line(row: Row, columns: int, colour: str | None) -> str:
     tail = "  ".join(facts)
     if part is None:
         return f"{name}  {tail}" if tail else name
-    form = "{desc}  {percentage:3.0f}%|{bar}| {tail}"
-    return tqdm.format_meter(part, 1, 0, columns, name, bar_format=form, colour=colour, tail=tail)
+    shown: dict[str, Any] = {"bar_format": "{desc}  {percentage:3.0f}%|{bar}| {tail}", "colour": colour, "tail": tail}
+    return tqdm.format_meter(part, 1, 0, columns, name, **shown)
 
 
 class LiveRegion:

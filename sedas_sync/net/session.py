@@ -26,8 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -36,7 +35,7 @@ from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
 from sedas_sync.model.text import bucket_error
 from sedas_sync.net import sockets
-from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts
+from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts, split
 from sedas_sync.net.policy import PermanentError
 from sedas_sync.net.redact import logger_of, shorten
 from sedas_sync.net.retry import backoff, http_date, retry_after
@@ -157,6 +156,13 @@ class Reply:
 
 # --------------------------------------------------------------------------------------------------------------------
 # Requests with retries
+
+
+class _Request(NamedTuple):
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Api:
@@ -289,11 +295,9 @@ class Api:
             ArchiveError: There was no answer, or it is too long; `retryable` if a later attempt may succeed.
             StoppedError: `stop` or `interrupt` was called.
         """
-        content, body = _encoded(method, json, form)
-        sent = {**_HEADERS, **content, **(headers or {})}
-        send_once = partial(self._send_once, method, url, sent, body)
+        request = _prepared(method, url, json, form, headers or {})
         try:
-            return self._send(send_once, f"{method} {shorten(url)}", repeat=repeat, final=final, kind=kind)
+            return self._send(request, repeat=repeat, final=final, kind=kind)
         finally:
             self._retrying.pop(threading.get_ident(), None)
 
@@ -316,15 +320,8 @@ class Api:
             pass
         raise StoppedError("stopped before the archive was asked")
 
-    def _send(
-        self,
-        send_once: Callable[[Connections], Reply],
-        asked: str,
-        *,
-        repeat: bool,
-        final: Callable[[Reply], bool] | None,
-        kind: str,
-    ) -> Reply:
+    def _send(self, request: _Request, *, repeat: bool, final: Callable[[Reply], bool] | None, kind: str) -> Reply:
+        asked = f"{request.method} {shorten(request.url)}"
         retried = _RETRIED if repeat else _RETRIED_ORDER
         interrupted, connections = self._under_way
         if not repeat:
@@ -336,7 +333,7 @@ class Api:
             with self._lock:
                 self.calls[kind] += 1
             try:
-                reply = send_once(connections)
+                reply = self._send_once(connections, request)
             except InterruptedError:
                 raise StoppedError("stopped before the archive answered") from None
             except PermanentError as error:
@@ -368,12 +365,17 @@ class Api:
         if self._stop.is_set() or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
-    def _send_once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, connections: Connections
-    ) -> Reply:
+    def _send_once(self, connections: Connections, request: _Request) -> Reply:
         started = self._clock()
+        method, url, headers, body = request
         answer = connections.request(
-            method, url, headers=headers, timeouts=self._timeouts, reach=self._reach, body=body, decode=True
+            method,
+            url,
+            headers=headers,
+            timeouts=self._timeouts,
+            reach=self._reach,
+            body=body or None,
+            decode=True,
         )
         try:
             content = self._read(answer, started)
@@ -397,9 +399,23 @@ class Api:
         return b"".join(pieces)
 
 
-def _encoded(method: str, content: object, form: Mapping[str, str] | None) -> tuple[dict[str, str], bytes | None]:
-    """Return the header of a request's body and the body: a web form, JSON or nothing."""
+def _prepared(
+    method: str, url: str, content: object, form: Mapping[str, str] | None, headers: Mapping[str, str]
+) -> _Request:
+    """Return a request with its body, a web form or JSON, and its headers.
+
+    Raises:
+        ArchiveError: The URL cannot be used.
+    """
+    try:
+        split(url)
+    except PermanentError as error:
+        raise ArchiveError(f"{shorten(url, 120)} is not a valid http(s) address: {shorten(str(error), 120)}") from None
+    sent, body = {**_HEADERS, **headers}, b""
     if form is not None:
-        return {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(form).encode()
-    kind = {"Content-Type": "application/json"} if method == "POST" or content is not None else {}
-    return kind, None if content is None else json.dumps(content).encode()
+        sent["Content-Type"] = "application/x-www-form-urlencoded"
+        body = urlencode(form).encode()
+    elif method == "POST":
+        sent["Content-Type"] = "application/json"
+        body = b"" if content is None else json.dumps(content).encode()
+    return _Request(method, url, sent, body)

@@ -68,6 +68,7 @@ class Run:
         options: RunOptions,
     ) -> None:
         self._plan = plan
+        self._bytes_planned = plan.bytes
         self._context = context
         self._root = context.state.root
         self._archives = archives
@@ -75,9 +76,7 @@ class Run:
         self._stopping = False
         """Whether the machines know that the run ends."""
         self._stopping_since = 0.0
-        self._actions: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
-        for action in plan.actions:
-            self._actions[action.kind].append(action)
+        self._actions = plan.by_kind
         self._orders = OrderQueues(
             ((key, orders_of(archive) is not None) for key, archive in archives.items()),
             max_orders=context.manifest.transfer.max_orders,
@@ -252,7 +251,7 @@ class Run:
             manifest=plan.manifest,
             mirror=plan.mirror,
             todo={kind.value: count for kind, count in plan.counts.items() if count},
-            bytes=plan.bytes,
+            bytes=self._bytes_planned,
             free=safe_tree.free_space(str(self._root)),
         )
 
@@ -261,7 +260,7 @@ class Run:
         plan, root = self._plan, str(self._root)
         remove_stale_notes(root, f"{STATE}/partial")
         free = safe_tree.free_space(root)
-        sizes = [action.size or 0 for action in plan.actions if action.kind in TRANSFERS]
+        sizes = [action.size or 0 for action in plan.of(TRANSFERS)]
         # For a while a zip and its folder exist side by side.
         needed = sum(sizes) + (max(sizes, default=0) if self._unpack else 0)
         if needed > free:
@@ -340,7 +339,7 @@ class Run:
                 # A scene of several files is in more than one of these at a time.
                 total=self._reports.done + len(self._downloads.ready) + len({task.action.id for task in tasks}),
                 bytes=self._reports.bytes + sum(transfer.done for transfer in active),
-                bytes_total=self._plan.bytes,
+                bytes_total=self._bytes_planned,
                 pending=len(self._orders.pending),
                 oldest_order_seconds=None if oldest is None else max(0.0, round((now - oldest).total_seconds(), 1)),
                 active=active,

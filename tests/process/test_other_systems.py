@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from effort import effort
 
 from sedas_sync.sandbox import RowCatalogue, make_row
 
@@ -63,6 +64,7 @@ def test_a_mirror_is_filled_exported_copied_and_verified(elsewhere):
     assert elsewhere.run("verify", "copy.toml").code == 0
 
 
+@pytest.mark.parametrize("elsewhere", effort(["sendfile"], ["sendfile", "sendfile to files"]), indirect=True)
 def test_the_lock_names_its_holder_and_ends_with_it(elsewhere, go_on):
     first = elsewhere.start("apply")
     assert first.stderr.readline()

@@ -1,5 +1,6 @@
 """The mistakes of a manifest, as finished sentences."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -86,7 +87,7 @@ class ProblemList:
             else:
                 reason = str(mistake.get("ctx", {}).get("error", ""))
                 if key:
-                    reason = f"found {shown(table.get(key))}; {reason or f'must be {_allowed(cls, key)}'}"
+                    reason = f"found {shown(table.get(key))}; {reason or f'must be {in_words(keys_of(cls)[key])}'}"
                 self.add(dotted(path, key) if key else path, reason or mistake["msg"])
         try:
             return cls.model_validate({**{key: values[key] for key in values if key not in wrong}, **given})
@@ -121,14 +122,6 @@ class ProblemList:
 def _key_of(mistake: ErrorDetails) -> str:
     """Return the key of a mistake; empty for one of the whole table, which the model of a plug-in may find."""
     return str(mistake["loc"][0]) if mistake["loc"] else ""
-
-
-def _allowed(cls: type[BaseModel], key: str) -> str:
-    """Return the allowed values of a field in words."""
-    return in_words(keys_of(cls)[key])
-
-
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def dotted(path: str, key: str) -> str:
@@ -171,8 +164,8 @@ def _escaped(text: str) -> str:
 
 
 def _escape(char: str) -> str:
-    short = _ESCAPES.get(char)
-    return short or (f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}")  # noqa: PLR2004
+    # JSON has no escape of eight digits.
+    return f"\\U{ord(char):08x}" if ord(char) > 0xFFFF else json.dumps(char)[1:-1]  # noqa: PLR2004
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sedas_sync.geometry.areas import Part
-from sedas_sync.geometry.polygons import Ring
 
 _Positions = NDArray[np.float64]
 _Convert = Callable[[_Positions], _Positions]
@@ -52,21 +51,10 @@ def in_degrees(parts: Sequence[Part], crs: str | None) -> tuple[list[Part], bool
         raise ValueError(
             f"its coordinates are in {crs[:60]}; converting them needs the extra sedas-sync[vector] (pyproj)"
         )
-    from pyproj import CRS, Transformer  # noqa: PLC0415 - only the extra has it
-    from pyproj.exceptions import ProjError  # noqa: PLC0415
+    from sedas_sync.operations.gdal import transformer_of  # noqa: PLC0415  # of the extra
 
-    try:
-        source = CRS.from_user_input(crs)
-        # Without `always_xy` PROJ expects latitude first in WGS 84; files and this package have longitude first.
-        transformer = Transformer.from_crs(source, "EPSG:4326", always_xy=True)
-    except ProjError:
-        raise ValueError(f"its reference system is not known: {crs[:60]}") from None
-
-    def convert(positions: _Positions) -> _Positions:
-        return np.column_stack(transformer.transform(positions[:, 0], positions[:, 1]))
-
-    bent = not source.is_geographic
-    return [_converted(part, convert, source.name, bent=bent) for part in parts], bent
+    convert, name, bent = transformer_of(crs)
+    return [_converted(part, convert, name, bent=bent) for part in parts], bent
 
 
 def _is_longitude_latitude(crs: str) -> bool:
@@ -84,7 +72,7 @@ def _converted(part: Part, convert: _Convert, system: str, *, bent: bool) -> Par
         if not np.isfinite(after).all():
             place = f"{part.place}: " if part.place else ""
             raise ValueError(f"{place}it has positions outside the area of {system}, such as {_shown(before, convert)}")
-    return Part([_as_ring(ring) for ring in converted], part.place)
+    return Part([[(x, y) for x, y in ring.tolist()] for ring in converted], part.place)
 
 
 def _counter_clockwise(ring: _Positions) -> _Positions:
@@ -125,7 +113,3 @@ def _shown(ring: _Positions, convert: _Convert) -> str:
     outside = ring[~np.isfinite(convert(ring)).all(axis=1)]
     x, y = outside[0] if len(outside) else ring[0]
     return f"{x:.10g} {y:.10g}"
-
-
-def _as_ring(positions: _Positions) -> Ring:
-    return [(x, y) for x, y in positions.tolist()]

@@ -10,10 +10,9 @@ import os
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import msgspec
-from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
@@ -97,9 +96,14 @@ class SavedPlan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the saved plan as JSON data, for `json.dump`. `from_json` reads it back exactly."""
-        values = as_data(self._document())
-        values["plan"]["actions"] = [as_data(_short(action)) for action in self.plan.actions]
-        return values
+        return {
+            "schema": VERSION,
+            "kind": _KIND,
+            "made_from": head_json(self.head),
+            "mirror_settings": dict(self.mirror),
+            "datasets": list(self.datasets),
+            "plan": as_data(replace(self.plan, actions=tuple(map(_short, self.plan.actions)))),
+        }
 
     @classmethod
     @checked
@@ -124,12 +128,12 @@ class SavedPlan:
                 f"make a new plan {hint}"
             )
         try:
-            found = msgspec.convert(values, _Document)
+            plan = msgspec.convert(values["plan"], Plan)
             return cls(
-                head=head_from(found.made_from),
-                mirror=found.mirror_settings,
-                datasets=found.datasets,
-                plan=replace(found.plan, actions=tuple(map(_whole, found.plan.actions))),
+                head=head_from(values["made_from"]),
+                mirror=msgspec.convert(values["mirror_settings"], dict[str, str]),
+                datasets=msgspec.convert(values["datasets"], tuple[str, ...]),
+                plan=replace(plan, actions=tuple(map(_whole, plan.actions))),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ManifestError(f"{source}: is a damaged plan; make a new one {hint}") from None
@@ -165,33 +169,11 @@ class SavedPlan:
             raise ManifestError(f"{path}: cannot be opened: {error.strerror}") from None
         return cls.from_json(text, source=str(path))
 
-    def _document(self) -> "_Document":
-        return _Document(
-            schema=VERSION,
-            kind=_KIND,
-            made_from=head_json(self.head),
-            mirror_settings=dict(self.mirror),
-            datasets=self.datasets,
-            plan=replace(self.plan, actions=()),
-        )
-
     def _text(self) -> str:
         """Return the document with one action a line."""
-        values = as_data(self._document())
-        del values["plan"]["actions"]
-        actions = ",\n".join(json.dumps(as_data(_short(action))) for action in self.plan.actions)
+        values = self.to_json()
+        actions = ",\n".join(map(json.dumps, values["plan"].pop("actions")))
         return f'{json.dumps(values)[:-2]}, "actions": [\n{actions}\n]}}}}\n'
-
-
-class _Document(Struct):
-    """The file."""
-
-    schema: Annotated[int, Meta(ge=1)]
-    kind: str
-    made_from: dict[str, Any]
-    mirror_settings: dict[str, str]
-    datasets: tuple[str, ...]
-    plan: Plan
 
 
 def mirror_settings(mirror: MirrorConfig) -> dict[str, str]:

@@ -4,11 +4,9 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 `sedas_sync.planning.compare.choose_actions` and carried out by `sedas_sync.operations.apply.run`.
 """
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +15,7 @@ from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.errors import TransferError
 from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, check
-from sedas_sync.files.threads import Pool
+from sedas_sync.files.threads import Pool, readers
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Step
@@ -31,15 +29,8 @@ from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
-from sedas_sync.planning.lock import Lock, LockedFile, LockedScene
+from sedas_sync.planning.lock import LockedFile, LockedScene
 from sedas_sync.state.history import departed
-
-MAX_READERS = 8
-
-
-def readers() -> int:
-    """Return how many files to read at the same time: hashing is limited by the processors."""
-    return min(MAX_READERS, os.cpu_count() or 1)
 
 
 class _Task(NamedTuple):
@@ -87,7 +78,13 @@ def verify_mirror(
     def on_read(done: int, read: int, files: int, total: int) -> None:
         state.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
 
-    pins, places = _locked(context, lock, None if lock_decides else left, scenes, warnings)
+    pins: dict[SceneId, LockedScene] = {}
+    places: Mapping[SceneId, str] = {}
+    if lock is not None:
+        pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
+        places = paths_by_lock(manifest, lock)
+        if not lock_decides:
+            pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
     expected = [path for scene in scenes.values() for path in scene.paths]
     expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
     entries = tree_listing.listing(str(state.root), expected) if state.root.is_dir() else {}
@@ -118,31 +115,6 @@ def verify_mirror(
     )
 
 
-def _locked(
-    context: MirrorContext,
-    lock: Lock | None,
-    left: Mapping[SceneId, SceneState] | None,
-    scenes: Mapping[SceneId, LocalScene],
-    warnings: list[str],
-) -> tuple[Mapping[SceneId, LockedScene], Mapping[SceneId, str]]:
-    """Return the scenes of a lock file to compare with, and the paths of those whose paths are known.
-
-    Args:
-        context: the mirror.
-        lock: the lock file, if there is one.
-        left: scenes that the last apply found to match no longer; None if the lock file decides.
-        scenes: of the index.
-        warnings: takes a warning if the lock file is out of date.
-    """
-    if lock is None:
-        return {}, {}
-    manifest = context.manifest
-    pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
-    if left is not None:
-        pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
-    return pins, paths_by_lock(manifest, lock)
-
-
 def _still_valid(
     pins: Mapping[SceneId, LockedScene],
     scenes: Mapping[SceneId, LocalScene],
@@ -169,7 +141,7 @@ def _paths(pin: LockedScene, place: str | None) -> tuple[str, ...]:
     """Return the paths of a scene of the lock file, if its place is known."""
     if place is None:
         return ()
-    return tuple(below(place, file.name) for file in pin.files) or (place,)
+    return tuple(below(place, name) for name in pin.files) or (place,)
 
 
 def _required(scene: LocalScene, pin: LockedScene | None) -> dict[str, LockedFile]:
@@ -177,24 +149,23 @@ def _required(scene: LocalScene, pin: LockedScene | None) -> dict[str, LockedFil
     if pin is None:
         return {}
     if scene.packed is not None:
-        return {file.name: file for file in pin.unpacked}
+        return dict(pin.unpacked)
     if scene.is_folder and pin.files:
-        return {file.name: file for file in pin.files}
-    return {file.name: LockedFile(file.name, pin.size, pin.sha256) for file in scene.files}
+        return dict(pin.files)
+    return {file.name: LockedFile(pin.size, pin.sha256) for file in scene.files}
 
 
 def _other_zips(scenes: Mapping[SceneId, LocalScene], pins: Mapping[SceneId, LockedScene]) -> Iterator[VerifiedFile]:
     """Yield unpacked scenes whose zips are not those of the lock file, unless it has each of their files."""
     for scene in scenes.values():
         pin = pins.get(scene.id)
-        if scene.packed is None or pin is None or pin.unpacked or meets_lock(scene, **pin.checksums) is not False:
+        if scene.packed is None or pin is None or pin.unpacked or meets_lock(scene, pin) is not False:
             continue
         here = scene.packed.sha256
         was = "it was not unpacked here" if here is None else f"the sha256 of its zip was {here}"
         yield VerifiedFile(
             path=scene.path,
             size=scene.size,
-            recorded=None,
             id=scene.id,
             locked_sha256=pin.sha256,
             finding=Finding.CHANGED,
@@ -207,8 +178,8 @@ def _tasks(scene: LocalScene, pin: LockedScene | None) -> Iterator[_Task]:
     required = _required(scene, pin)
     for file in scene.files:
         yield _Task(scene.id, file.path, file, required.pop(file.name, None), file.name)
-    for lacking in required.values():
-        yield _Task(scene.id, below(scene.path, lacking.name), None, lacking, lacking.name)
+    for name, lacking in required.items():
+        yield _Task(scene.id, below(scene.path, name), None, lacking, name)
 
 
 def _not_indexed(
@@ -234,7 +205,8 @@ def _not_indexed(
         place = places.get(pin.id)
         paths = _paths(pin, place)
         if pin.files and paths and all(path in entries for path in paths):
-            tasks += (_Task(pin.id, path, None, file, file.name) for path, file in zip(paths, pin.files, strict=True))
+            files = zip(paths, pin.files.items(), strict=True)
+            tasks += (_Task(pin.id, path, None, file, name) for path, (name, file) in files)
             continue
         path = named.get(pin.id if ending_of(pin.id) else pin.id + ZIP, "") if place is None else place
         if path not in entries or path in tracked:
@@ -243,7 +215,6 @@ def _not_indexed(
                 VerifiedFile(
                     path=place or "",
                     size=0,
-                    recorded=None,
                     id=pin.id,
                     locked_sha256=pin.sha256,
                     finding=Finding.MISSING,
@@ -251,20 +222,15 @@ def _not_indexed(
                 )
             )
         elif pin.sha256 is not None:
-            tasks.append(_Task(pin.id, path, None, LockedFile("", pin.size, pin.sha256)))
+            tasks.append(_Task(pin.id, path, None, LockedFile(pin.size, pin.sha256)))
         else:
             known.append(_unknown(entries[path], pin.id))
     return tasks, known
 
 
 def _unknown(entry: TreeEntry, scene_id: SceneId | None = None) -> VerifiedFile:
-    detail = "not in the index"
-    if scene_id is not None:
-        detail += ", and the lock file has no checksum to identify it"
-    return VerifiedFile(
-        path=entry.path, size=entry.size, recorded=None, id=scene_id, finding=Finding.UNKNOWN,
-        detail=detail,
-    )  # fmt: skip
+    detail = "not in the index" + (", and the lock file has no checksum to identify it" if scene_id else "")
+    return VerifiedFile(path=entry.path, size=entry.size, id=scene_id, finding=Finding.UNKNOWN, detail=detail)
 
 
 def _read(
@@ -277,20 +243,14 @@ def _read(
 ) -> list[VerifiedFile]:
     total = sum(entries[task.path].size for task in tasks if task.path in entries)
     done: list[VerifiedFile] = []
-    rest, bytes_read = deque(tasks), 0
-    waiting: set[Future[VerifiedFile]] = set()
+    bytes_read = 0
+    on_file(0, 0, len(tasks), total)
     with Pool(jobs) as pool:
-        while rest or waiting:
+        reading = [pool.submit(_verify_one, root, task, entries.get(task.path), filehash) for task in tasks]
+        for future in as_completed(reading):
+            done.append(future.result())
+            bytes_read += done[-1].size
             on_file(len(done), bytes_read, len(tasks), total)
-            # Few files wait in the queue, so that an interruption takes effect soon.
-            while rest and len(waiting) < 4 * jobs:
-                task = rest.popleft()
-                waiting.add(pool.submit(_verify_one, root, task, entries.get(task.path), filehash))
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            found = [future.result() for future in finished]
-            bytes_read += sum(file.size for file in found)
-            done += found
-    on_file(len(done), bytes_read, len(tasks), total)
     return done
 
 
@@ -320,7 +280,7 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
     try:
         checked = check(
             task.path, root=str(root), level="crc", size=size, digest=stated,
-            filehash="ignore" if filehash == "ignore" else "warn",
+            filehash=filehash,
         )  # fmt: skip
         if recorded is not None and recorded.sha256 not in (None, checked.sha256):
             return found(*_damage_or_change(root, recorded, entry))

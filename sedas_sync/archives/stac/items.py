@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
-from sedas_sync.archives.lenient import Properties, Report, wkt_of
+from sedas_sync.archives.lenient import Properties, Report, UnusableError, wkt_of
 from sedas_sync.archives.s3_config import S3Config
 from sedas_sync.archives.stac.files import Choice, choose, joined, unavailable_reason
 from sedas_sync.archives.stac.sensors import sensor_of
@@ -33,22 +33,18 @@ _READ = frozenset(
 _TILE = re.compile(r"(?:MGRS-|T)?(\d{1,2}[C-X][A-Z]{2})")
 
 
-class UnusableItemError(ValueError):
-    """An item that cannot be used; the message is the reason."""
-
-
 def item_of(feature: Any) -> dict[str, Any]:
     """Return a feature if it is an item with all parts that are read here.
 
     Raises:
-        UnusableItemError: It is not.
+        UnusableError: It is not.
     """
     if not isinstance(feature, dict):
-        raise UnusableItemError("it is not an object")
+        raise UnusableError("it is not an object")
     if not isinstance(feature.get("id"), str) or not feature["id"].strip():
-        raise UnusableItemError("it has no id")
+        raise UnusableError("it has no id")
     if not isinstance(feature.get("properties"), dict):
-        raise UnusableItemError("its properties are not an object")
+        raise UnusableError("its properties are not an object")
     return feature if isinstance(feature.get("assets"), dict) else {**feature, "assets": {}}
 
 
@@ -183,14 +179,22 @@ def _footprint(item: Mapping[str, Any], report: Report) -> str | None:
         if (wkt := wkt_of(geometry)) is not None:
             return wkt
         report("its geometry is not GeoJSON, or is empty, and its bbox is used")
-    return _box(item.get("bbox"))
+    return _box(item)
 
 
-def _box(bbox: Any) -> str | None:
+def bbox_of(item: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """Return west, south, east and north of an item's bbox; None if it has no valid one."""
+    bbox = item.get("bbox")
     if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(isinstance(x, int | float) for x in bbox):
         return None
     half = len(bbox) // 2
-    west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    return bbox[0], bbox[1], bbox[half], bbox[half + 1]
+
+
+def _box(item: Mapping[str, Any]) -> str | None:
+    if (bbox := bbox_of(item)) is None:
+        return None
+    west, south, east, north = bbox
     if west == east and south == north:
         return f"POINT ({west!r} {south!r})"
     if west == east or south == north:

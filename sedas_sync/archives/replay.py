@@ -97,25 +97,20 @@ class _RecordedAnswer:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class Record:
-    """A record that has been read.
+    """A record that has been read."""
 
-    Args:
-        now: The time of the record.
-        answers: By the archive's key.
-        identities: By the archive's key.
-    """
-
-    def __init__(
-        self, now: datetime, answers: Mapping[str, list[_RecordedAnswer]], identities: Mapping[str, str]
-    ) -> None:
-        self.now = now
-        self._answers = answers
-        self._identities = identities
+    now: datetime
+    """Its time."""
+    answers: Mapping[str, list[_RecordedAnswer]]
+    """By the archive's key."""
+    identities: Mapping[str, str]
+    """By the archive's key."""
 
     def archive(self, key: str) -> "Replay":
         """Return the recorded archive that has a key in the manifest."""
-        return Replay(key, self._answers.get(key, []), self._identities.get(key))
+        return Replay(key, self.answers.get(key, []), self.identities.get(key))
 
 
 def read_record(lines: Iterable[str], source: str) -> Record:

@@ -77,7 +77,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
     before, _ = _old_lock(context, write=write)
     with context.state.index(write=False) as (index, _):
         wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
-        held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
+        held = index.local_scenes_of(wants) if applied else {}
     head = head_of(context.manifest, context.clock())
     intact = _intact(plan, held)
     root = str(context.state.root)

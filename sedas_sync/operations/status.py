@@ -289,7 +289,7 @@ def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dic
 
 
 def _differs(scene: LocalScene, pin: LockedScene) -> bool:
-    here, right = scene.delivered, meets_lock(scene, **pin.checksums)
+    here, right = scene.delivered, meets_lock(scene, pin)
     if right is not None:
         return not right
     return None not in (pin.size, here.size) and pin.size != here.size

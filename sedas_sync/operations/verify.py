@@ -141,7 +141,7 @@ def _paths(pin: LockedScene, place: str | None) -> tuple[str, ...]:
     """Return the paths of a scene of the lock file, if its place is known."""
     if place is None:
         return ()
-    return tuple(below(place, file.name) for file in pin.files) or (place,)
+    return tuple(below(place, name) for name in pin.files) or (place,)
 
 
 def _required(scene: LocalScene, pin: LockedScene | None) -> dict[str, LockedFile]:
@@ -149,17 +149,17 @@ def _required(scene: LocalScene, pin: LockedScene | None) -> dict[str, LockedFil
     if pin is None:
         return {}
     if scene.packed is not None:
-        return {file.name: file for file in pin.unpacked}
+        return dict(pin.unpacked)
     if scene.is_folder and pin.files:
-        return {file.name: file for file in pin.files}
-    return {file.name: LockedFile(file.name, pin.size, pin.sha256) for file in scene.files}
+        return dict(pin.files)
+    return {file.name: LockedFile(pin.size, pin.sha256) for file in scene.files}
 
 
 def _other_zips(scenes: Mapping[SceneId, LocalScene], pins: Mapping[SceneId, LockedScene]) -> Iterator[VerifiedFile]:
     """Yield unpacked scenes whose zips are not those of the lock file, unless it has each of their files."""
     for scene in scenes.values():
         pin = pins.get(scene.id)
-        if scene.packed is None or pin is None or pin.unpacked or meets_lock(scene, **pin.checksums) is not False:
+        if scene.packed is None or pin is None or pin.unpacked or meets_lock(scene, pin) is not False:
             continue
         here = scene.packed.sha256
         was = "it was not unpacked here" if here is None else f"the sha256 of its zip was {here}"
@@ -178,8 +178,8 @@ def _tasks(scene: LocalScene, pin: LockedScene | None) -> Iterator[_Task]:
     required = _required(scene, pin)
     for file in scene.files:
         yield _Task(scene.id, file.path, file, required.pop(file.name, None), file.name)
-    for lacking in required.values():
-        yield _Task(scene.id, below(scene.path, lacking.name), None, lacking, lacking.name)
+    for name, lacking in required.items():
+        yield _Task(scene.id, below(scene.path, name), None, lacking, name)
 
 
 def _not_indexed(
@@ -205,7 +205,8 @@ def _not_indexed(
         place = places.get(pin.id)
         paths = _paths(pin, place)
         if pin.files and paths and all(path in entries for path in paths):
-            tasks += (_Task(pin.id, path, None, file, file.name) for path, file in zip(paths, pin.files, strict=True))
+            files = zip(paths, pin.files.items(), strict=True)
+            tasks += (_Task(pin.id, path, None, file, name) for path, (name, file) in files)
             continue
         path = named.get(pin.id if ending_of(pin.id) else pin.id + ZIP, "") if place is None else place
         if path not in entries or path in tracked:
@@ -221,7 +222,7 @@ def _not_indexed(
                 )
             )
         elif pin.sha256 is not None:
-            tasks.append(_Task(pin.id, path, None, LockedFile("", pin.size, pin.sha256)))
+            tasks.append(_Task(pin.id, path, None, LockedFile(pin.size, pin.sha256)))
         else:
             known.append(_unknown(entries[path], pin.id))
     return tasks, known

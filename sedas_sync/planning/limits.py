@@ -92,8 +92,9 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
         held: how many scenes are on disk.
         confirm: called if the plan removes more.
     """
-    counted, allowed = _counted(plan.actions), limit.files(held)
-    announced = warn_of_removals(plan.actions, held)
+    prunes = plan.by_kind[ActionKind.PRUNE]
+    counted, allowed = _counted(prunes), limit.files(held)
+    announced = warn_of_removals(prunes, held)
     # It is about the limit of a run without options.
     plan = replace(plan, warnings=tuple(warning for warning in plan.warnings if warning not in announced))
     if len(counted) <= allowed or (answer := confirm(len(counted), held)):
@@ -145,7 +146,7 @@ def too_large(plan: Plan, limit: int) -> str | None:
 
 def download_of(plan: Plan) -> str:
     """Return how much a plan downloads, now and from orders; `~` marks an estimate."""
-    stated = [action.size for action in plan.actions if action.kind in NEEDS_ARCHIVE]
+    stated = [action.size for action in plan.of(NEEDS_ARCHIVE)]
     return ("~" if None in stated else "") + size(plan.expected_bytes)
 
 

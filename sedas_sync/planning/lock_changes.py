@@ -173,7 +173,7 @@ def _scene_changes(old: LockedScene, new: LockedScene) -> str:
         was, now = getattr(old, name), getattr(new, name)
         if name in {"files", "unpacked"}:
             # A change of their checksums is a change of the scene's checksum.
-            was, now = tuple(file.name for file in was), tuple(file.name for file in now)
+            was, now = tuple(sorted(was)), tuple(sorted(now))
         if was == now:
             continue
         if was is None:

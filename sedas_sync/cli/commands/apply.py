@@ -294,9 +294,7 @@ def _print_next(summary: Summary, plan: Plan, commands: SceneCommands | None) ->
             "`sedas-sync why ID` explains a scene."
         )
     # The user has to order these scenes elsewhere.
-    alone = Counter(
-        reason_text(action.reason) for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None
-    )
+    alone = Counter(reason_text(action.reason) for action in plan.by_kind[ActionKind.WAIT] if action.order is None)
     for reason, number in alone.most_common(_REASONS):
         print_message(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
     if ordered := max(0, summary.pending - alone.total()):

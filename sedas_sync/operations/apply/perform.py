@@ -110,7 +110,7 @@ class Performer:
             root,
             jobs=self.limits.jobs,
             max_rate=transfer.max_rate,
-            executor=executor if any(action.kind in NEEDS_ARCHIVE for action in plan.actions) else None,
+            executor=executor if plan.of(NEEDS_ARCHIVE) else None,
             stop=self.stop,
             on_retry=self.inbox.put,
         )

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from sedas_sync.model.events import Failure, Summary, exit_code_of
 from sedas_sync.model.local import LocalFile, ProofLevel
 from sedas_sync.model.scene import SceneId
+
+Count = Annotated[int, Meta(ge=0)]
 
 # -- verify ----------------------------------------------------------------------------------------------------------
 

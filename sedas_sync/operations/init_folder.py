@@ -1,6 +1,5 @@
 """Find the products in a folder and describe them as datasets. Reads names and footprints, and asks no archive."""
 
-import os
 import re
 import zipfile
 from collections import defaultdict
@@ -167,7 +166,7 @@ def _scene(name: str) -> Scene | None:
 def _listing(folder: str, path: str) -> ProductListing | None:
     """Read the list of a product's files: a file, or in a zip; None if that fails."""
     try:
-        with os.fdopen(safe_tree.open_file(folder, path, os.O_RDONLY), "rb") as file:
+        with safe_tree.reading(folder, path) as file:
             return read_listing(_from_zip(file) if path.lower().endswith(ZIP) else file.read(MAX_SIZE + 1))
     except (OSError, TransferError, *BROKEN_ZIP):
         return None

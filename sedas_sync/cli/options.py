@@ -3,11 +3,11 @@
 import math
 import os
 import re
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from sedas_sync._version import __version__
 from sedas_sync.errors import ManifestError
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from sedas_sync.cli.completion import Completer
 
 
-@dataclass(slots=True)
-class Globals:
+class Globals(Struct):
     """The values of the global options."""
 
     quiet: bool = False

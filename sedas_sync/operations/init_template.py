@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.product_types import group_of_type
@@ -58,8 +59,7 @@ product_type = "GRD"
 """Over an area and in days for which the sandbox has scenes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(Struct, frozen=True, kw_only=True):
     """An archive that `init --archive` knows."""
 
     table: str
@@ -133,8 +133,7 @@ auth = "planetary-computer"
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Area:
+class Area(Struct, frozen=True, kw_only=True):
     """One AOI of a new manifest."""
 
     name: str
@@ -155,8 +154,7 @@ def toml_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundScenes:
+class FoundScenes(Struct, frozen=True, kw_only=True):
     """The dataset that describes some scenes of a folder."""
 
     name: str
@@ -177,8 +175,7 @@ class FoundScenes:
     relative_orbit: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """What a first manifest has to select. The values were given on a command line, or are None."""
 
     archive: str = "sandbox"

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import safe_tree
@@ -29,8 +30,7 @@ from sedas_sync.state.replaced import replaced_files
 from sedas_sync.state.staging import bytes_downloaded, partial_names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetStatus:
+class DatasetStatus(Struct, frozen=True, kw_only=True):
     """The state of one dataset."""
 
     dataset: str
@@ -47,8 +47,7 @@ class DatasetStatus:
     """Files whose index rows differ from the lock file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartialDownload:
+class PartialDownload(Struct, frozen=True, kw_only=True):
     """A partial download."""
 
     path: str
@@ -56,8 +55,7 @@ class PartialDownload:
     """Its bytes on disk."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Struct, frozen=True, kw_only=True):
     """The state of a mirror.
 
     Example:

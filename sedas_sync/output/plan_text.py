@@ -1,8 +1,9 @@
 """A plan as text: scenes by dataset, action and reason, the totals, and the command to run next."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import cells, count, duration, printable, size
@@ -41,8 +42,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PlanGroup:
+class PlanGroup(Struct, frozen=True):
     """Actions of one kind in one dataset."""
 
     kind: ActionKind

@@ -4,7 +4,6 @@ import os
 import stat as modes
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import GONE, STATE
-from sedas_sync.model.local import LocalScene
+from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.path_template import comparable
 
 
@@ -34,19 +33,7 @@ class TreeEntry(Struct, frozen=True, order=True, gc=False):
         return cls(path, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
 
 
-class RecordedFile(Protocol):
-    """Size and mtime of a file as the index has recorded them."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def mtime_ns(self) -> int:
-        """Time of the last change, nanoseconds."""
-
-
-def untouched(entry: TreeEntry | None, recorded: RecordedFile) -> bool:
+def untouched(entry: TreeEntry | None, recorded: LocalFile | LocalScene) -> bool:
     """Return whether a file has the recorded size and mtime, so that its bytes need not be read."""
     return entry is not None and entry.mtime_ns == recorded.mtime_ns and entry.size == recorded.size and entry.is_file
 

@@ -165,10 +165,9 @@ def _arranged(infos: Iterable[zipfile.ZipInfo]) -> ZipContents:
             folders.add(name)
     known: dict[str, str] = {}
     for name in (*(info.filename for info in infos if not info.is_dir()), *folders):
-        if (other := known.setdefault(comparable(name), name)) != name or (name in files and name in folders):
+        if (other := known.get(comparable(name))) is not None:
             raise ValueError(f"its entries {other!a} and {name!a} would be one file")
-    if len(known) != len(folders) + sum(not info.is_dir() for info in infos):
-        raise ValueError("two of its entries have the same name")
+        known[comparable(name)] = name
     tops = {name.partition("/")[0] for name in (*files, *folders)}
     top = tops.pop() if len(tops) == 1 and not files.keys() & tops else ""
     start = len(top) + 1 if top else 0

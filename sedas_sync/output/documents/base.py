@@ -9,7 +9,9 @@ from msgspec import UNSET, Meta, Struct
 
 from sedas_sync.model.events import iso
 from sedas_sync.model.order import ListedOrder, OrderState
+from sedas_sync.model.reason import Reason
 from sedas_sync.model.text import as_json
+from sedas_sync.output.reasons import reason_text
 
 Count = Annotated[int, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -26,15 +28,19 @@ class Part(Struct, frozen=True, kw_only=True):
     def of(cls, result: object, **computed: object) -> Self:
         """Return a result of the program as an object of a document.
 
+        A time is written as JSON has it, and a reason as its text and its code.
+
         Args:
-            result: has attributes with the names of the fields; those of objects in it are taken in the same way.
+            result: has attributes with the names of the fields; those of objects in it are taken as they are.
             computed: values of the fields that the result does not have, or has in another form.
         """
-        values = {}
+        values: dict[str, object] = {}
         for name, key in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
             value = computed[name] if name in computed else getattr(result, name, UNSET)
-            if value is not UNSET:
-                values[key] = value
+            if isinstance(value, Reason):
+                values |= {key: reason_text(value), "reason_code": value.code}
+            elif value is not UNSET:
+                values[key] = iso(value) if isinstance(value, datetime) else value
         return msgspec.convert(values, cls, from_attributes=True)
 
 
@@ -93,8 +99,7 @@ class OrderEntry(Part, frozen=True, kw_only=True):
     def at(cls, order: ListedOrder, now: datetime) -> Self:
         """Return an order with its age at `now`."""
         age = max(0.0, round((now - order.placed).total_seconds(), 3))
-        again = None if order.again is None else iso(order.again)
-        return cls.of(order, placed=iso(order.placed), age_seconds=age, again=again)
+        return cls.of(order, age_seconds=age)
 
 
 def json_line(document: Part) -> str:

@@ -1,12 +1,11 @@
 """Documents about scenes and archives, and about files that a command writes."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Literal, Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import Scene
 from sedas_sync.output.documents.base import Count, Document, Part, Time
 from sedas_sync.output.export import Exported, Format
@@ -72,20 +71,13 @@ class SceneEntry(Part, frozen=True, kw_only=True):
     @classmethod
     def wanted_by(cls, scene: Scene, datasets: Sequence[str]) -> Self:
         """Return a scene and the datasets that match it."""
-        start, stop = _time(scene.start), _time(scene.stop)
         return cls.of(
             scene,
             datasets=datasets,
-            start=start,
-            stop=stop,
             relative_orbit=relative_orbit_of(scene),
             tile=tile_of(scene),
             extra=dict(scene.extra),
         )
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else iso(moment)
 
 
 class SearchDocument(Document, frozen=True, kw_only=True):
@@ -93,12 +85,10 @@ class SearchDocument(Document, frozen=True, kw_only=True):
 
     manifest: str
     search_complete: bool
-    """Whether every search found all there is."""
     scenes: list[SceneEntry]
     """The scenes found."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
 
 class SourcesEntry(Part, frozen=True, kw_only=True):
@@ -166,7 +156,6 @@ class ReportDocument(Document, frozen=True, kw_only=True):
     scenes: Count
     """Scenes in it, wanted or on disk."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
 
 class InitDocument(Document, frozen=True, kw_only=True):

@@ -1,12 +1,11 @@
 """Documents about the folder of a mirror: status, verify and adopt."""
 
-from collections.abc import Sized
 from datetime import datetime
 from typing import Any, Self
 
 from msgspec import field
 
-from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.events import Failure
 from sedas_sync.model.local import ProofLevel
 from sedas_sync.model.results import Adoption, Finding, Result, VerifiedFile, VerifyReport
 from sedas_sync.operations.status import Status
@@ -132,27 +131,25 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     last_success: Time | None
     """When the last `apply` ended that did all that could be done (exit code 0 or 3); null if none did."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def at(cls, status: Status, now: datetime) -> Self:
         """Return a status; ages are counted to `now`."""
-        lists: dict[str, Sized] = {
-            "refreshed": status.refreshed,
-            "pending": status.awaited,
-            "partials": status.partials,
-            "failed": status.failures,
-        }
         run, (files, bytes_) = status.last_run, status.replaced
-        counts = {name: len(items) for name, items in lists.items()}
         return cls.of(
             status,
-            summary=StatusSummary.of(status, **counts, replaced=files, replaced_bytes=bytes_),
+            summary=StatusSummary.of(
+                status,
+                refreshed=len(status.refreshed),
+                pending=len(status.awaited),
+                partials=len(status.partials),
+                failed=len(status.failures),
+                replaced=files,
+                replaced_bytes=bytes_,
+            ),
             orders=[OrderEntry.at(order, now) for order in status.orders],
-            last_success=None if status.last_success is None else iso(status.last_success.end),
-            last_run=None
-            if run is None
-            else RunEntry.of(run, started=iso(run.started), ended=None if run.ended is None else iso(run.ended)),
+            last_success=None if status.last_success is None else status.last_success.end,
+            last_run=None if run is None else RunEntry.of(run),
         )
 
 
@@ -222,7 +219,6 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
     scenes: list[VerifiedEntry]
     """Every file of the index, and every scene of the lock file."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
     repair: dict[str, Any] | None
     """The summary of the repair; null without one."""
 
@@ -304,7 +300,6 @@ class AdoptDocument(Document, frozen=True, kw_only=True):
     """Each file."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, done: Adoption) -> Self:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Self
 
-from sedas_sync.model.events import iso
 from sedas_sync.model.history import Change, ChangeKind, RunRecord
 from sedas_sync.output.documents.base import Count, Document, Part, Time
 
@@ -55,12 +54,9 @@ class HistoryEntry(Part, frozen=True, kw_only=True):
         counts = {name: did.get(name, 0) for name in _COUNTS}
         failures = did.get("failures", ())
         first = next(iter(failures), None)
-        return cls(
-            command=run.command,
-            started=iso(run.started),
-            ended=None if run.ended is None else iso(run.ended),
+        return cls.of(
+            run,
             seconds=None if run.ended is None else round((run.ended - run.started).total_seconds(), 3),
-            exit_code=run.exit_code,
             # `failed` has no commands; after a full disk, not every failure is recorded.
             failed_commands=max(0, len(failures) - counts["failed"]),
             calls=did.get("calls", {}),
@@ -106,5 +102,4 @@ class ChangesDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def about(cls, changes: Iterable[Change], *, manifest: str, mirror: str) -> Self:
         """Return changes."""
-        entries = [ChangeEntry.of(one, time=iso(one.time)) for one in changes]
-        return cls(manifest=manifest, mirror=mirror, changes=entries)
+        return cls(manifest=manifest, mirror=mirror, changes=[ChangeEntry.of(change) for change in changes])

@@ -4,7 +4,7 @@ from typing import Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.events import Failure
 from sedas_sync.model.local import ProofLevel
 from sedas_sync.model.order import OrderState
 from sedas_sync.model.plan import ActionKind, Plan, bytes_of
@@ -17,8 +17,7 @@ from sedas_sync.output.documents.base import (
     Sha256,
     Time,
 )
-from sedas_sync.output.documents.event import reason_fields
-from sedas_sync.planning.explain import Explanation, Pruning
+from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock_changes import LockUpdate
 
 # -- plan ------------------------------------------------------------------------------------------------------------
@@ -80,7 +79,6 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     archives: dict[str, ArchiveEntry] | UnsetType = UNSET
     """All archives by name, if the manifest has several."""
     search_complete: bool
-    """Whether every search found all there is."""
     not_asked: dict[str, float] | UnsetType = UNSET
     """Datasets for which the archives were not asked because of `recheck`, with the seconds since they were."""
     summary: ActionCounts
@@ -89,7 +87,6 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     """One entry a scene; kept scenes only with `--all`."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, plan: Plan, *, everything: bool = False) -> Self:
@@ -106,9 +103,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
                 expected_bytes=plan.expected_bytes,
             ),
             actions=[
-                ActionEntry.of(
-                    action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)
-                )
+                ActionEntry.of(action, action=action.kind, archive=plan.source(action) or UNSET)
                 for action in plan.actions
                 if everything or action.kind is not ActionKind.KEEP
             ],
@@ -225,11 +220,6 @@ class PruneEntry(Part, frozen=True, kw_only=True):
     reason: str
     reason_code: ReasonCode
 
-    @classmethod
-    def about(cls, pruning: Pruning) -> Self:
-        """Return what a prune does."""
-        return cls.of(pruning, **reason_fields(pruning.reason))
-
 
 class SiblingEntry(Part, frozen=True, kw_only=True):
     """Another scene of the same tile and day."""
@@ -291,9 +281,9 @@ class WhyDocument(Document, frozen=True, kw_only=True):
                 for name, why in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
-            **reason_fields(None if action is None else action.reason),
+            **({"reason": None, "reason_code": None} if action is None else {"reason": action.reason}),
             path=action.path if action is not None else held.path if held is not None else None,
             file=None if held is None else FileEntry.of(held, archive=found.held_from or UNSET),
-            order=None if order is None else SceneOrder.of(order, placed=iso(order.placed)),
-            prune=None if found.pruning is None else PruneEntry.about(found.pruning),
+            order=None if order is None else SceneOrder.of(order),
+            prune=None if found.pruning is None else PruneEntry.of(found.pruning),
         )

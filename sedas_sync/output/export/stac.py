@@ -10,11 +10,10 @@ only (STAC best practices, "Use of links").
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from importlib import import_module
-from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -142,7 +141,7 @@ def write(
         times += seen.times
         scenes += len(seen.links)
         quicklooks += seen.quicklooks
-        _write(place / COLLECTION, _collection(group, seen, title))
+        (place / COLLECTION).write_bytes(_encoded(_collection(group, seen, title)))
     products = {product for group in groups for product in group.products}
     catalog = pystac.Catalog(
         id=name,
@@ -150,7 +149,7 @@ def write(
         description=catalogue_description(scenes, products, times),
         extra_fields={**marks, QUICKLOOKS: quicklooks},
     )
-    _write(folder / ROOT, _root(catalog, groups, places))
+    (folder / ROOT).write_bytes(_encoded(_root(catalog, groups, places)))
     return left_out
 
 
@@ -224,7 +223,8 @@ def _write_items(place: Path, group: ItemGroup, seen: _Seen, made: Iterable[Stac
         title = item.properties["title"]
         seen.links.append(pystac.Link("item", f"./{ITEMS}/{stem}.json", pystac.MediaType.GEOJSON, title))
         seen.add(one)
-        _write(place / ITEMS / f"{stem}.json", item.to_dict(include_self_link=False, transform_hrefs=False))
+        document = item.to_dict(include_self_link=False, transform_hrefs=False)
+        (place / ITEMS / f"{stem}.json").write_bytes(_encoded(document))
 
 
 def _around(catalogue: str, collection: str) -> list[pystac.Link]:
@@ -290,10 +290,6 @@ def _names(ids: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     return names
 
 
-def _write(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_bytes(_encoded(document))
-
-
 def _encoded(document: Mapping[str, Any]) -> bytes:
     """Return a JSON document with one member a line, which is fast and can be read and compared.
 
@@ -317,19 +313,23 @@ def groups_of(
         datasets: the extent of each dataset, in the order of the manifest.
         areas: the names of each dataset's areas.
     """
-    rank = {name: number for number, name in enumerate(datasets)}
-    ordered = sorted(entries, key=lambda entry: (rank[entry.datasets[0]] if entry.datasets else len(rank), entry.id))
-    sorted_out = {name: list(some) for name, some in groupby(ordered, lambda e: e.datasets[0] if e.datasets else None)}
-    rest = sorted_out.pop(None, [])
-    groups = []
-    for name, box in datasets.items():
-        some = sorted_out.get(name, [])
-        shown = [*(areas or {}).get(name, ())]
-        groups.append(ItemGroup(id=name, dataset=name, entries=some, products=_products(some), areas=shown, bbox=box))
-    if rest:
-        name = next(name for name in _free_names() if name not in datasets)
-        groups.append(ItemGroup(id=name, dataset=None, entries=rest, products=_products(rest)))
-    return groups
+    by_dataset: dict[str | None, list[ExportEntry]] = {name: [] for name in datasets}
+    for entry in entries:
+        by_dataset.setdefault(entry.datasets[0] if entry.datasets else None, []).append(entry)
+    rest = "other"
+    while rest in datasets:
+        rest += "-"
+    return [
+        ItemGroup(
+            id=rest if name is None else name,
+            dataset=name,
+            entries=some,
+            products=_products(some),
+            areas=() if name is None else (areas or {}).get(name, ()),
+            bbox=None if name is None else datasets[name],
+        )
+        for name, some in by_dataset.items()
+    ]
 
 
 def _products(entries: Iterable[ExportEntry]) -> list[str]:
@@ -338,10 +338,3 @@ def _products(entries: Iterable[ExportEntry]) -> list[str]:
         scene = entry.scene
         found.add(mission_of(scene, product_type_of(scene, parse_name(scene.id))))
     return sorted(filter(None, found))
-
-
-def _free_names() -> Iterator[str]:
-    name = "other"
-    while True:
-        yield name
-        name += "-"

@@ -5,11 +5,11 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from posixpath import basename
 from typing import BinaryIO
 
 import shapely
+from msgspec import Struct
 from shapely.geometry import MultiPolygon
 
 from sedas_sync.errors import ManifestError, TransferError
@@ -39,8 +39,7 @@ _MOST_TILES = 60
 """Tiles that are written into a manifest; with more, the area alone counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundProducts:
+class FoundProducts(Struct, frozen=True):
     """The datasets and areas that describe a folder."""
 
     datasets: tuple[NewDataset, ...]
@@ -51,8 +50,7 @@ class FoundProducts:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Product:
+class _Product(Struct, frozen=True):
     """A product of the folder."""
 
     scene: Scene

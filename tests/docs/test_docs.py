@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from doc_examples import BLOCK, PAGES, ROOT, python_examples, run_examples
 from effort import effort
-from shapely import box
+from manifests import read_area
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
@@ -25,7 +25,7 @@ def blocks(language):
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_manifests_are_valid(text):
-    manifest = parse(text, source="example", read_aoi=lambda *_: box(0, 50, 1, 51), types=TYPES)
+    manifest = parse(text, source="example", read_area=read_area, types=TYPES)
     assert manifest.datasets
 
 

@@ -20,7 +20,7 @@ _VALID = 3600
 _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
-class Buckets:
+class EodagBuckets:
     """The buckets of one provider."""
 
     def __init__(self) -> None:

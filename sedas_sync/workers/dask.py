@@ -18,8 +18,6 @@ from uuid import uuid4
 from sedas_sync.errors import ManifestError
 from sedas_sync.workers.claim import WorkerLost
 
-__all__ = ["DaskExecutor", "dask_cluster"]
-
 CONNECT_TIMEOUT = 10.0
 """Seconds."""
 _STEP = 0.05

@@ -125,7 +125,6 @@ class CdseArchive(WebArchive):
             prompt=prompt,
             now=now,
         )
-        self._session = self._login.token
         self._narrow = True
 
     # -- the catalogue -----------------------------------------------------------------------------------------------
@@ -148,15 +147,12 @@ class CdseArchive(WebArchive):
                         page, following = future.result()
                         running |= {pool.submit(walk.step, stretch) for stretch in following}
                         yield from self._scenes(page, seen, names, warn, report)
-                    self._check_stopped()
+                    if self.stopped:
+                        raise ArchiveError("the search was stopped")
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
         if walk.problem:
             raise IncompleteSearch(walk.problem)
-
-    def _check_stopped(self) -> None:
-        if self.stopped:
-            raise ArchiveError("the search was stopped")
 
     def _scenes(
         self, page: Iterable[object], seen: set[str], names: set[str], warn: Warn, report: Reporter
@@ -199,8 +195,12 @@ class CdseArchive(WebArchive):
     def _search(self, condition: str, skip: int, *, narrow: bool = False) -> session.Reply:
         options = {"$filter": condition, **_OPTIONS, **({"$skip": str(skip)} if skip else {})}
         # A filter that the service cannot evaluate may fail with 500, which no repetition helps.
-        final = _is_server_error if narrow else None
-        return self._api.send("GET", odata.url(self._url, "Products", options), final=final, kind="search")
+        return self._api.send(
+            "GET",
+            odata.url(self._url, "Products", options),
+            final=lambda reply: narrow and reply.status == _SERVER_ERROR,
+            kind="search",
+        )
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes with these ids; see `Archive.look_up`.
@@ -307,10 +307,6 @@ def _answer(reply: session.Reply, what: str) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
         raise ArchiveError(f"the archive answered {what} with something that is not an object")
     return answer
-
-
-def _is_server_error(reply: session.Reply) -> bool:
-    return reply.status == _SERVER_ERROR
 
 
 def _better(one: Scene | None, other: Scene) -> Scene:

@@ -243,8 +243,7 @@ class StacApi:
         if link is None:
             return None
         url = self._safe(_joined(request.url, link["href"]))
-        method = str(link.get("method", "GET")).upper()
-        body = link.get("body")
+        method, body = _method(link), link.get("body")
         if method == "POST":
             given = body if isinstance(body, dict) else {}
             body = {**(request.body or {}), **given} if link.get("merge") else given or request.body

@@ -53,13 +53,15 @@ class SharedContract(ArchiveContract):
     """One archive and one search for all tests: eodag takes most of a second for them, and no test changes them."""
 
     @pytest.fixture(scope="class")
-    def scenes(self, case):
+    @classmethod
+    def scenes(cls, case):
         return list(case.archive.find(case.query, warn=no_warning))
 
 
 class TestGeodes(SharedContract):
     @pytest.fixture(scope="class")
-    def case(self):
+    @classmethod
+    def case(cls):
         with pytest.MonkeyPatch.context() as patch, Geodes(days=(2, 3, 4, 5)) as server:
             server.offline.add(server.items[0]["properties"]["identifier"])
             yield Case(open_geodes(patch, server), APRIL)
@@ -262,7 +264,8 @@ def test_copernicus_data_space_gives_a_token_in_the_link_and_another_one_if_it_i
 
 class TestCopernicusDataSpace(SharedContract):
     @pytest.fixture(scope="class")
-    def case(self):
+    @classmethod
+    def case(cls):
         with pytest.MonkeyPatch.context() as patch, CopernicusDataSpace() as server:
             yield Case(opened(patch, server, "cop_dataspace", "S2_MSI_L1C"), PACIFIC)
 

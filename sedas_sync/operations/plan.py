@@ -132,7 +132,8 @@ def plan_mirror(
 
 def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:
     """Return a warning if a mirror whose index is empty has files: they may be scenes with other names."""
-    number = sum(entry.is_file for entry in tree_listing.scan(str(context.state.root)))
+    # What cannot be read has its warning already.
+    number = sum(entry.is_file for entry in tree_listing.scan(str(context.state.root), unreadable={}))
     number -= sum(len(action.local.files) for action in plan.actions if action.local is not None)
     if number <= 0:
         return []
@@ -158,7 +159,7 @@ def plan_repair(context: MirrorContext, report: VerifyReport) -> Plan:
 def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
     """Mark scenes as damaged that look intact and are not: only reading every byte showed it."""
     wrong: dict[SceneId, set[str]] = {}
-    for file in report.bad:
+    for file in report.repairable:
         if file.id in observed:
             wrong.setdefault(file.id, set()).add(file.name)
     for scene_id, names in wrong.items():

@@ -203,8 +203,14 @@ def _without_files(context: MirrorContext, decision: prune.PruneDecision) -> set
     """Return the scenes that are kept only by the index: no file of them is on disk."""
     here = [action.local for action in decision.keep if action.local is not None]
     paths = [path for local in here for path in local.paths]
-    files = tree_listing.listing(str(context.state.root), paths) if paths else {}
-    return {local.id for local in here if files.keys().isdisjoint(local.paths)}
+    unreadable: tree_listing.Unreadable = {}
+    files = tree_listing.listing(str(context.state.root), paths, unreadable) if paths else {}
+    return {
+        local.id
+        for local in here
+        if files.keys().isdisjoint(local.paths)
+        and not any(tree_listing.hidden_by(path, unreadable) for path in local.paths)
+    }
 
 
 def _has_relative_dates(context: MirrorContext) -> bool:

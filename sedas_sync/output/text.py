@@ -233,6 +233,8 @@ def _notes_on_files(of: "Status") -> Iterator[str]:
             f"{count(len(of.refreshed), 'scene')} with another file time than in the index and the same bytes: "
             "read just now, nothing to do"
         )
+    if of.unreadable:
+        yield f"{count(of.unreadable, 'scene')} cannot be read: it is not known whether they are on disk"
     if of.differs:
         yield (f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them")
     if of.unwanted:
@@ -316,8 +318,9 @@ def sources(found: Iterable["SourcesEntry"], look: Look = PLAIN) -> str:
 
 def verified(of: "VerifyReport") -> str:
     """Return the findings in a mirror's files, one line each, and the counts."""
+    width = max((len("missing "), *(len(item.finding or "") for item in of.findings)))
     lines = [
-        f"{item.finding.value:<8} {printable(item.path or item.id or '')}  ({printable(item.detail)})"
+        f"{item.finding.value:<{width}} {printable(item.path or item.id or '')}  ({printable(item.detail)})"
         for item in of.findings
         if item.finding is not None
     ]

@@ -250,6 +250,52 @@ def test_an_index_of_another_user_says_whose_it_is(group, sandbox):
 
 
 @as_root
+def test_scenes_that_cannot_be_read_are_left_alone(common, sandbox):  # noqa: F811
+    offer(sandbox, common.path, online=5, archived=0, size=1000)
+    harwell = 'aoi = "harwell"\nstart = 2019-05-{}\nend = 2019-05-{}\n'
+    common.write(
+        "[dataset.early]\n" + harwell.format("01", "02") + "[dataset.late]\n" + harwell.format("03", "31"),
+        mirror='layout = "{dataset}/{id}"',
+    )
+    common.mirror.mkdir()
+    common.mirror.chmod(0o777)
+    assert ran_as(ALICE, common, "apply").returncode == 0
+    common.path.chmod(0o777)
+    (common.mirror / "lost+found").mkdir(mode=0o700)
+    closed, file = common.mirror / "early", common.mirror / "late" / "ON002.zip"
+    for path in (closed, file):
+        os.chown(path, 0, 0)
+        path.chmod(0o700)
+    os.utime(file)
+    before, sent = common.files(), sandbox.bytes_sent
+    planned = ran_as(ALICE, common, "plan", "--prune")
+    assert planned.returncode == 1
+    assert "failed: early: cannot be read: Permission denied; 2 scenes left alone" in planned.stdout
+    assert "failed: late/ON002.zip: cannot be read: Permission denied; 1 scene left alone" in planned.stdout
+    assert f"{common.mirror / 'lost+found'}: cannot be read, and is left out: Permission denied" in planned.stderr
+    applied = json.loads(ran_as(ALICE, common, "apply", "--prune", "--json").stdout.splitlines()[-1])
+    assert (applied["exit_code"], applied["fetched"], applied["pruned"], applied["kept"]) == (1, 0, 0, 2)
+    assert (common.files(), sandbox.bytes_sent) == (before, sent)
+    status = ran_as(ALICE, common, "status", "--json")
+    counts = json.loads(status.stdout)["summary"]
+    assert status.returncode == 1
+    assert [counts[key] for key in ("wanted", "held", "unreadable", "missing", "up_to_date")] == [5, 5, 3, 0, False]
+    verified = ran_as(ALICE, common, "verify", "--json", "--repair")
+    found = {item["path"]: item["finding"] for item in json.loads(verified.stdout)["findings"]}
+    assert verified.returncode == 1
+    assert found == dict.fromkeys(("early/ON000.zip", "early/ON001.zip", "late/ON002.zip"), "unreadable")
+    exported = json.loads(ran_as(ALICE, common, "export", "--format", "csv", "--out", "s.csv", "--json").stdout)
+    assert {item["reason"] for item in exported["left_out"]} == {"early cannot be read: Permission denied"}
+    why = ran_as(ALICE, common, "why", "ON000")
+    assert "nothing, until it can be read" in why.stdout
+    for path in (closed, file):
+        os.chown(path, ALICE, ALICE)
+    assert ran_as(ALICE, common, "apply", "--prune").returncode == 0
+    assert (common.files(), sandbox.bytes_sent) == (before, sent)
+    assert ran_as(ALICE, common, "status").returncode == 0
+
+
+@as_root
 def test_what_cannot_be_read_is_left_out_with_a_warning(common):  # noqa: F811
     data = next(iter(over_harwell("2019-05-06", "2019-05-07", "Optical").values()))
     whole = unzip(data, common.path / "old")

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.archives.stac.storage import Storage, storage_of
+from sedas_sync.model.files import above
 from sedas_sync.model.path_template import safe_name as _safe_name
 from sedas_sync.model.scene import NOTHING, RemoteFile
 
@@ -363,23 +364,17 @@ def _names(assets: Mapping[str, Any]) -> dict[str, str]:
     taken: Counter[str] = Counter()
     for plain, _ in {(_plain(name), same[key]) for key, name in wanted.items()}:
         taken[plain] += 1
-        taken.update(_above(plain))
+        taken.update(above(plain))
     names = {}
     for key, name in wanted.items():
         plain = _plain(name)
-        alone = taken[plain] == 1 and not any(above in map(_plain, wanted.values()) for above in _above(plain))
+        alone = taken[plain] == 1 and not any(folder in map(_plain, wanted.values()) for folder in above(plain))
         names[key] = name if alone else safe_name(f"{key}-{name.rpartition('/')[2]}")
     return names
 
 
 def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
-
-
-def _above(name: str) -> Iterator[str]:
-    while "/" in name:
-        name = name.rpartition("/")[0]
-        yield name
 
 
 def _local_path(asset: Mapping[str, Any]) -> str | None:

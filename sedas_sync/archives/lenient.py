@@ -3,6 +3,7 @@
 A value that cannot be read is unknown, and reported once for a search. It never costs the scene.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -28,6 +29,15 @@ _PLACEHOLDERS = frozenset(
 )  # fmt: skip
 """Texts that stand for no value; `INS-NOBS` is what Sentinel-2 products have as their mode at CNES GEODES (2025)."""
 _NO_NUMBER = frozenset({-9999, -999, -99, -1})
+
+
+class UnusableError(ValueError):
+    """A row or an item of an answer that cannot be used; the message is the reason."""
+
+
+def row_text(row: object) -> str:
+    """Return a row as text for a warning: JSON with control characters escaped, shortened, and without secrets."""
+    return redact.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
 
 
 def once(warn: Warn) -> Reporter:

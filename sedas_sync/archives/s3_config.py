@@ -77,7 +77,7 @@ def _read(value: Any) -> S3Config:
     return found
 
 
-S3Table = Annotated[S3Config, fields.Reader(_read, _ALLOWED, _schema())]
+S3Table = Annotated[S3Config, fields.Reader(_read, _ALLOWED, _schema)]
 S3Key = Annotated[
     S3Table | None,
     Field(

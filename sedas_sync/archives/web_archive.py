@@ -5,7 +5,19 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from sedas_sync.manifest import TransferConfig
+from sedas_sync.model.scene import Reach
 from sedas_sync.net import session
+
+
+def api_for(transfer: TransferConfig, reach: Reach) -> session.Api:
+    """Return what sends requests with the retries and timeouts of a manifest, to where `reach` allows."""
+    return session.Api(
+        retries=transfer.retries,
+        connect_timeout=transfer.connect_timeout,
+        stall_timeout=transfer.stall_timeout,
+        reach=reach,
+    )
 
 
 class WebArchive:

@@ -84,6 +84,10 @@ _HELP_COMMAND = click.Command(
 )
 
 
+_FILE = FilePath(dir_okay=False)
+_NUMBER = IntRange(min=1)
+
+
 def _flag(*names: str, help: str) -> Option:  # noqa: A002  # as click calls it
     return Option(names, is_flag=True, help=help)
 
@@ -103,7 +107,7 @@ COMMANDS = (
         _flag("--move", help="With --from: move files instead of linking them."),
         _flag("--all", "known", help="Also adopt scenes that match no dataset, if an archive knows the name."),
         _flag("--dry-run", help="Check the files and change nothing."),
-        Option(["--jobs"], type=IntRange(min=1), help="Number of files to read at once."),
+        Option(["--jobs"], type=_NUMBER, help="Number of files to read at once."),
         take_over,
         lock_timeout,
         more="Checks the zips and folders of wanted scenes and adds the right ones to the index; those in the mirror's "
@@ -122,7 +126,7 @@ sedas-sync adopt --from /mnt/disk --copy
         datasets,
         _flag("--dry-run", help="Only plan."),
         _no_wait,
-        Option(["--jobs"], type=IntRange(min=1), help="Number of downloads at once, over all workers."),
+        Option(["--jobs"], type=_NUMBER, help="Number of downloads at once, over all workers."),
         Option(
             ["--executor"],
             type=Choice(["threads", "dask"]),
@@ -144,21 +148,17 @@ sedas-sync adopt --from /mnt/disk --copy
         ),
         _flag("--yes", "-y", help="Answer yes to every question."),
         take_over,
-        Option(
-            ["--plan", "saved"], type=FilePath(dir_okay=False), help="Carry out exactly this plan from `plan --out`."
-        ),
+        Option(["--plan", "saved"], type=_FILE, help="Carry out exactly this plan from `plan --out`."),
         locked,
         _flag("--update-lock", help="Update the lock file afterwards, with checksums."),
         Option(["--export"], type=Choice(["stac"]), help="Update this catalogue afterwards, in stac/."),
-        Option(
-            ["--metrics"], type=FilePath(dir_okay=False), help="Write metrics for Prometheus to this file afterwards."
-        ),
+        Option(["--metrics"], type=_FILE, help="Write metrics for Prometheus to this file afterwards."),
         Option(
             ["--exec", "command"],
             metavar="COMMAND",
             help="Run this for each scene as it arrives; {path} and {id} are replaced. Its failures are counted.",
         ),
-        Option(["--exec-jobs", "command_jobs"], type=IntRange(min=1), help="Number of commands at once.  [default: 1]"),
+        Option(["--exec-jobs", "command_jobs"], type=_NUMBER, help="Number of commands at once.  [default: 1]"),
         lock_timeout,
         more="Downloads what is missing, places orders and waits for them. On a terminal it shows the plan and asks.",
         examples="""
@@ -224,7 +224,7 @@ sedas-sync export --format sha256sums | sha256sum --check
         manifest,
         Option(
             ["--aoi", "--from-file", "--from-geojson", "source"],
-            type=FilePath(dir_okay=False),
+            type=_FILE,
             metavar="FILE",
             help="Make an area of each feature in this file: GeoJSON, or any other format that an AOI can have.",
         ),
@@ -238,11 +238,7 @@ sedas-sync export --format sha256sums | sha256sum --check
         Option(["--archive"], type=Choice(_PRESETS), default="sandbox", show_default=True, help="The archive."),
         Option(["--start"], metavar="DATE", help="Earliest acquisition, such as 2024-05-01 or -30d."),
         Option(["--end"], metavar="DATE", help="Latest acquisition; by default now."),
-        Option(
-            ["--sensor"],
-            type=Choice(["optical", "sar"]),
-            help="The class of sensor; by default both.",
-        ),
+        Option(["--sensor"], type=Choice(["optical", "sar"]), help="The class of sensor; by default both."),
         Option(["--product-type"], metavar="TYPE", help="Product type, such as L2A or GRD."),
         examples="""
 sedas-sync init                        # an example on the embedded archive
@@ -291,10 +287,10 @@ sedas-sync orders --forget 1f0c2a      # the archive has lost it: the next apply
         _flag("--sizes", help="Request missing sizes from the archive."),
         prune,
         refresh,
-        Option(["--record"], type=FilePath(dir_okay=False), help="Save every answer of the search in this file."),
-        Option(["--replay"], type=FilePath(dir_okay=False), help="Search in saved answers: no network, no account."),
-        Option(["--out"], type=FilePath(dir_okay=False), help="Save the plan in this file, for `apply --plan`."),
-        Option(["--summary"], type=FilePath(dir_okay=False), help="Write a Markdown summary to this file."),
+        Option(["--record"], type=_FILE, help="Save every answer of the search in this file."),
+        Option(["--replay"], type=_FILE, help="Search in saved answers: no network, no account."),
+        Option(["--out"], type=_FILE, help="Save the plan in this file, for `apply --plan`."),
+        Option(["--summary"], type=_FILE, help="Write a Markdown summary to this file."),
         locked,
         more="Changes nothing and orders nothing.",
         examples="""
@@ -310,7 +306,7 @@ sedas-sync plan --exit-code            # in CI: 10 if there is something to do
         manifest,
         Option(
             ["--out"],
-            type=FilePath(dir_okay=False),
+            type=_FILE,
             metavar="FILE",
             help="The file to write.  [default: <manifest stem>.html next to it]",
         ),
@@ -402,7 +398,7 @@ sedas-sync validate fields.toml --json
         manifest,
         _flag("--repair", help="Download again what is missing, changed or corrupt."),
         _flag("--no-wait", help="With --repair: do not wait for LTA orders that are not ready."),
-        Option(["--jobs"], type=IntRange(min=1), help="Number of files to read (with --repair: download) at once."),
+        Option(["--jobs"], type=_NUMBER, help="Number of files to read (with --repair: download) at once."),
         lock_timeout,
         more="Lists the files that are missing, changed, corrupt or unknown.",
         examples="""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import Manifest
+from sedas_sync.model.scene import NOTHING
 from sedas_sync.net.redact import logger_of
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.outputs import check_outputs
@@ -15,8 +16,8 @@ from sedas_sync.output.logging import log_to
 def checked_manifest(
     manifest: str,
     common: Globals,
-    outputs: Mapping[str, str | None] | None = None,
-    inputs: Mapping[str, str | None] | None = None,
+    outputs: Mapping[str, str | None] = NOTHING,
+    inputs: Mapping[str, str | None] = NOTHING,
 ) -> Manifest:
     """Read a manifest, check the files that the command writes, and start the log.
 
@@ -30,7 +31,7 @@ def checked_manifest(
         ManifestError: the manifest has mistakes, a file must not be written, or the log file cannot be written.
     """
     checked = load_manifest(manifest)
-    check_outputs(checked, {"--log-file": common.log_file, **(outputs or {})}, inputs)
+    check_outputs(checked, {"--log-file": common.log_file, **outputs}, inputs)
     _start_logging(common)
     return checked
 

@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from sedas_sync.api import Mirror
 from sedas_sync.archives.replay import read_record
 from sedas_sync.cli.manifest import checked_manifest
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import interruptible, opened_file, reporting
+from sedas_sync.model.scene import NOTHING
 from sedas_sync.output.reporters import Reporter
 
 
@@ -19,8 +20,8 @@ def opened_mirror(
     *,
     record: str | None = None,
     replay: str | None = None,
-    outputs: Mapping[str, str | None] | None = None,
-    inputs: Mapping[str, str | None] | None = None,
+    outputs: Mapping[str, str | None] = NOTHING,
+    inputs: Mapping[str, str | None] = NOTHING,
 ) -> Iterator[Mirror]:
     """Open the mirror of a manifest.
 
@@ -32,21 +33,17 @@ def opened_mirror(
         outputs: the other files that the command writes, by their options.
         inputs: the other files that it reads.
     """
-    checked = checked_manifest(
-        manifest, common, {**(outputs or {}), "--record": record}, {**(inputs or {}), "--replay": replay}
-    )
+    checked = checked_manifest(manifest, common, {**outputs, "--record": record}, {**inputs, "--replay": replay})
     if replay is not None:
         with opened_file(replay, "r") as file:
             saved = read_record(file, replay)
         answering = {key: saved.archive(key) for key in checked.archives}
         with Mirror(checked, archives=answering, clock=lambda: saved.now) as mirror:
             yield mirror
-    elif record is not None:
-        with opened_file(record, "w") as file, Mirror(checked, prompt=sys.stdin.isatty(), record=file) as mirror:
-            yield mirror
-    else:
-        with Mirror(checked, prompt=sys.stdin.isatty()) as mirror:
-            yield mirror
+        return
+    recording = nullcontext() if record is None else opened_file(record, "w")
+    with recording as answers, Mirror(checked, prompt=sys.stdin.isatty(), record=answers) as mirror:
+        yield mirror
 
 
 @contextmanager
@@ -57,7 +54,7 @@ def shown_mirror(
     summary: bool = True,
     record: str | None = None,
     replay: str | None = None,
-    outputs: Mapping[str, str | None] | None = None,
+    outputs: Mapping[str, str | None] = NOTHING,
 ) -> Iterator[tuple[Mirror, Reporter]]:
     """Open the mirror of a manifest for a command that shows its progress, and that a signal ends at once.
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sedas_sync._version import __version__
+from sedas_sync.errors import ManifestError
+from sedas_sync.files.paths import expanded
+from sedas_sync.model.units import duration
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -79,7 +82,7 @@ class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gen
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
             seconds = float(value) if re.fullmatch(r"\d+(\.\d+)?", str(value)) else value
-            return float(import_module("sedas_sync.manifest.units").duration(seconds))
+            return duration(seconds)
         except ValueError as error:
             self.fail(f"{value!r} {error}.", param, ctx)
 
@@ -92,10 +95,9 @@ class FilePath(click.Path):
     ) -> str | bytes | os.PathLike[str]:
         """Return the path with the home folder."""
         if str(value).startswith("~"):
-            errors, paths = (import_module(f"sedas_sync.{name}") for name in ("errors", "files.paths"))
             try:
-                value = paths.expanded(str(value))
-            except errors.ManifestError as error:
+                value = expanded(str(value))
+            except ManifestError as error:
                 self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
 

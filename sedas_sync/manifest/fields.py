@@ -17,8 +17,9 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from sedas_sync.manifest import hosts, units
+from sedas_sync.manifest import hosts
 from sedas_sync.manifest.dates import DATES, DateSpec
+from sedas_sync.model import units
 from sedas_sync.model.path_template import FIELDS, Layout
 
 Schema = dict[str, Any]
@@ -33,14 +34,14 @@ class Reader:
     """Returns the program's form of a TOML value. Raises a ValueError; its text, if any, replaces "must be …"."""
     allowed: str
     """The allowed values in words; completes "must be …"."""
-    schema: Mapping[str, Any] = field(hash=False)
-    """The allowed values as JSON Schema."""
+    schema: Mapping[str, Any] | Callable[[], Schema] = field(hash=False)
+    """The allowed values as JSON Schema, or a function that returns it: few commands need it."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
-        return {"title": self.allowed, **self.schema}
+        return {"title": self.allowed, **(self.schema() if callable(self.schema) else self.schema)}
 
 
 class AnyCase:
@@ -73,12 +74,29 @@ def _text(pattern: str) -> Schema:
     return {"type": "string", "pattern": pattern}
 
 
-def _list_of(items: Schema, **bounds: int) -> Schema:
-    return {"type": "array", "items": items, **bounds}
-
-
 def _any_of(*schemas: Schema) -> Schema:
     return {"anyOf": list(schemas)}
+
+
+def _each(read: Callable[[Any], str], allowed: str, schema: Schema, *, least: int = 1, alone: bool = True) -> Reader:
+    """Return the reader of a list without duplicates.
+
+    Args:
+        read: reads one of its items.
+        allowed: the allowed values in words.
+        schema: of one item.
+        least: the smallest number of items.
+        alone: whether one item may stand without a list.
+    """
+
+    def read_each(value: Any) -> tuple[str, ...]:
+        items = [value] if alone and not isinstance(value, list) else value
+        if not isinstance(items, list) or len(items) < least:
+            raise ValueError
+        return tuple(dict.fromkeys(map(read, items)))
+
+    of_items = {"type": "array", "items": schema, **({"minItems": least} if least else {})}
+    return Reader(read_each, allowed, _any_of(schema, of_items) if alone else of_items)
 
 
 # ------------------------------------------------------------------------------------------------ numbers
@@ -114,31 +132,11 @@ def _document(value: Any) -> str:
     raise ValueError
 
 
-def _lines(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError  # noqa: TRY004 - a wrong type in a file is not a programming error
-    return tuple(map(_line, value))
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    names = _lines(value) if isinstance(value, list) else (_line(value),)
-    if not names:
-        raise ValueError
-    return tuple(dict.fromkeys(names))
-
-
 _LINE = _text(r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
 
 Line = Annotated[str, Reader(_line, "a text on one line, not empty", _LINE)]
-Lines = Annotated[tuple[str, ...], Reader(_lines, "a list of texts, none of them empty", _list_of(_LINE))]
-Names = Annotated[
-    tuple[str, ...],
-    Reader(
-        _names,
-        "a name, or a list of at least one name, none of them empty",
-        _any_of(_LINE, _list_of(_LINE, minItems=1)),
-    ),
-]
+Lines = Annotated[tuple[str, ...], _each(_line, "a list of texts, none of them empty", _LINE, least=0, alone=False)]
+Names = Annotated[tuple[str, ...], _each(_line, "a name, or a list of at least one name, none of them empty", _LINE)]
 """Names without duplicates."""
 _WKT_WORDS = any_case(["POLYGON", "GEOMETRYCOLLECTION", "LINESTRING", "POINT"])
 _WKT = _text(rf"(?:{_WKT_WORDS})|^\W*0[01][0-9A-Fa-f]{{16,}}")
@@ -153,21 +151,20 @@ AoiFile = Annotated[
 ]
 
 
-def _countries(value: Any) -> tuple[str, ...]:
-    codes = [code.upper() for code in _names(value)]
-    if not all(map(_COUNTRY.fullmatch, codes)):
+def _country(value: Any) -> str:
+    code = _line(value).upper()
+    if not _COUNTRY.fullmatch(code):
         raise ValueError
-    return tuple(dict.fromkeys(codes))
+    return code
 
 
 _COUNTRY = re.compile(r"[A-Z]{3}")
-_COUNTRY_TEXT = _text(r"^\s*[A-Za-z]{3}\s*$")
 Countries = Annotated[
     tuple[str, ...],
-    Reader(
-        _countries,
+    _each(
+        _country,
         "a code of three letters (ISO 3166-1 alpha-3) such as 'KEN', or a list of them",
-        _any_of(_COUNTRY_TEXT, _list_of(_COUNTRY_TEXT, minItems=1)),
+        _text(r"^\s*[A-Za-z]{3}\s*$"),
     ),
 ]
 """Codes in upper case, without duplicates."""
@@ -196,8 +193,8 @@ def _address(value: Any) -> str:
     return hosts.url(_line(value))
 
 
-def _trusted_hosts(value: Any) -> tuple[str, ...]:
-    return tuple(map(hosts.trusted_host, _lines(value)))
+def _trusted_host(value: Any) -> str:
+    return hosts.trusted_host(_line(value))
 
 
 _LOOPBACK = r"(?:localhost|127(?:\.\d+){3}|\[::1\])"
@@ -223,7 +220,7 @@ Rewrite = Annotated[
     ),
 ]
 """Read-only."""
-TrustedHosts = Annotated[tuple[str, ...], Reader(_trusted_hosts, "a list of host names", _list_of(_LINE))]
+TrustedHosts = Annotated[tuple[str, ...], _each(_trusted_host, "a list of host names", _LINE, least=0, alone=False)]
 """Exact names or `*.example.org`, in lower case."""
 
 
@@ -272,9 +269,7 @@ Segments = Annotated[
 _CHANNELS = ("HH", "HV", "VH", "VV")
 _CHANNEL = f"(?:{any_case(_CHANNELS)})"
 _TILE = re.compile(r"T?(0?[1-9]|[1-5][0-9]|60)([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])", re.IGNORECASE)
-_TILE_TEXT = _text(
-    r"^\s*[Tt]?(?:0?[1-9]|[1-5][0-9]|60)[C-HJ-NP-Xc-hj-np-x][A-HJ-NP-Za-hj-np-z][A-HJ-NP-Va-hj-np-v]\s*$"
-)
+_TILE_TEXT = r"^\s*[Tt]?(?:0?[1-9]|[1-5][0-9]|60)[C-HJ-NP-Xc-hj-np-x][A-HJ-NP-Za-hj-np-z][A-HJ-NP-Va-hj-np-v]\s*$"
 _SCENE_ID = re.compile(r"[^\s/\\*?\x00-\x1f\x7f]+")
 _PRODUCT_ENDINGS = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
 
@@ -286,20 +281,18 @@ def _channels(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(channels))
 
 
-def _tiles(value: Any) -> tuple[str, ...]:
-    tiles = value if isinstance(value, list) else [value]
-    found = [_TILE.fullmatch(tile.strip()) if isinstance(tile, str) else None for tile in tiles]
-    matches = [match for match in found if match]
-    if not matches or len(matches) < len(found):
+def _tile(value: Any) -> str:
+    match = _TILE.fullmatch(_line(value))
+    if match is None:
         raise ValueError
-    return tuple(dict.fromkeys(f"{int(match[1]):02d}{match[2].upper()}" for match in matches))
+    return f"{int(match[1]):02d}{match[2].upper()}"
 
 
-def _scene_ids(value: Any) -> tuple[str, ...]:
-    ids = [_PRODUCT_ENDINGS.sub("", item) for item in _lines(value)]
-    if not ids or not all(map(_SCENE_ID.fullmatch, ids)):
+def _scene_id(value: Any) -> str:
+    scene_id = _PRODUCT_ENDINGS.sub("", _line(value))
+    if not _SCENE_ID.fullmatch(scene_id):
         raise ValueError
-    return tuple(dict.fromkeys(ids))
+    return scene_id
 
 
 Polarisation = Annotated[
@@ -313,19 +306,16 @@ Polarisation = Annotated[
 """Channels in the order of the manifest, without duplicates. `+`, `/`, `,`, `&` and spaces separate them."""
 Tiles = Annotated[
     tuple[str, ...],
-    Reader(
-        _tiles,
-        "an MGRS tile such as '30UXC' (zone, band, square), or a list of them",
-        _any_of(_TILE_TEXT, _list_of(_TILE_TEXT, minItems=1)),
-    ),
+    _each(_tile, "an MGRS tile such as '30UXC' (zone, band, square), or a list of them", _text(_TILE_TEXT)),
 ]
 """MGRS tiles without a leading T and with two digits, without duplicates."""
 SceneIds = Annotated[
     tuple[str, ...],
-    Reader(
-        _scene_ids,
+    _each(
+        _scene_id,
         "a list of at least one full scene id (wildcards belong in exclude)",
-        _list_of(_text(r"^\s*[^\s/\\*?]+\s*$"), minItems=1),
+        _text(r"^\s*[^\s/\\*?]+\s*$"),
+        alone=False,
     ),
 ]
 """Scene ids without duplicates and without `.SAFE` or `.zip` at the end."""

@@ -1,7 +1,7 @@
 """Read a manifest and check everything that can be checked without the network.
 
 All mistakes are reported together. Each is a sentence with the file, the dotted path, what was found and what is
-allowed. This module uses neither the clock nor files: the current time and the contents of AOI files are passed in.
+allowed. This module uses neither the clock nor files: the current time and the areas are passed in.
 """
 
 import copyreg
@@ -29,11 +29,11 @@ from sedas_sync.manifest.tables import (
 )
 
 if TYPE_CHECKING:  # shapely is slow to import, and a manifest without AOIs does not need it
-    from sedas_sync.geometry import Aoi, OnRepair, Polygonal
+    from sedas_sync.geometry import Aoi
 
 
-ReadAoi = Callable[[AoiTable, "OnRepair | None"], "Polygonal"]
-"""Reads the AOI file of a table. Repairs it if there is a function to report each repair to."""
+ReadArea = Callable[[AoiTable | str], "Aoi"]
+"""Returns the area of a table, which has exactly one, or of an MGRS tile. A ValueError or OSError is a mistake."""
 SINGLE_ARCHIVE = "archive"
 """The key of the only archive, if a manifest has `[archive]` or no table of archives."""
 
@@ -91,7 +91,7 @@ def parse(
     *,
     source: str,
     name: str = "",
-    read_aoi: ReadAoi,
+    read_area: ReadArea,
     types: Mapping[str, ArchiveType],
     now: datetime | None = None,
 ) -> Manifest:
@@ -101,7 +101,7 @@ def parse(
         text: The manifest: TOML, or its tables.
         source: The file, as an absolute path.
         name: The file in messages; `source` if it is empty.
-        read_aoi: Reads an AOI file. A ValueError or OSError is a mistake.
+        read_area: Returns the areas of its tables.
         types: The archive types of this installation, by name; only those that the manifest names are looked up.
         now: The current time, to find relative dates that end before they start. Without it, only dates that do so
             at any time are mistakes.
@@ -117,11 +117,11 @@ def parse(
     archives = _read_archives(tree, report, types)
     mirror = report.model(MirrorConfig, report.table(tree, "mirror", "mirror"), "mirror")
     transfer = report.model(TransferConfig, report.table(tree, "transfer", "transfer"), "transfer")
-    aois = _read_aois(report.table(tree, "aoi", "aoi"), report, read_aoi)
+    aois = _read_aois(report.table(tree, "aoi", "aoi"), report, read_area)
     known_types = {key: archive_type for key, (archive_type, _) in archives.items() if archive_type is not None}
     context = rules.Context(tuple(aois), tuple(archives), known_types, now)
     datasets = _read_datasets(tree, report, context)
-    aois |= _tiles_as_aois(datasets, read_aoi, report)
+    aois |= _tile_aois(datasets, report, read_area)
     if report.problems or mirror is None or transfer is None:
         raise ManifestError(report.problems)
     return Manifest(
@@ -224,15 +224,15 @@ def _find_type(name: Any, path: str, report: ProblemList, types: Mapping[str, Ar
 # -------------------------------------------------------------------------------------------------- AOIs
 
 
-def _read_aois(tables: Mapping[str, Any], report: ProblemList, read_aoi: ReadAoi) -> dict[str, "Aoi | None"]:
+def _read_aois(tables: Mapping[str, Any], report: ProblemList, read_area: ReadArea) -> dict[str, "Aoi | None"]:
     """Return all AOIs by name; None for one that is wrong."""
     return {
-        name: _read_aoi(report.table(tables, name, path), path, report, read_aoi)
+        name: _read_aoi(report.table(tables, name, path), path, report, read_area)
         for name, path in _names(tables, "aoi", report)
     }
 
 
-def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_aoi: ReadAoi) -> "Aoi | None":
+def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_area: ReadArea) -> "Aoi | None":
     before = len(report.problems)
     config = report.model(AoiTable, table, path)
     given = [key for key in AoiTable.GIVEN_BY if key in table]
@@ -250,15 +250,13 @@ def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_aoi
         report.add(dotted(path, "buffer_km"), "cannot be used with a point; write a larger radius_km")
     if config is None or len(report.problems) > before:
         return None
-    return _area(config, read_aoi, dotted(path, given[0]), report)
+    return _area(config, read_area, dotted(path, given[0]), report)
 
 
-def _area(given: AoiTable | str, read_aoi: ReadAoi, path: str, report: ProblemList) -> "Aoi | None":
+def _area(given: AoiTable | str, read_area: ReadArea, path: str, report: ProblemList) -> "Aoi | None":
     """Return the area of a table or tile; if it is wrong, report a mistake with this path and return None."""
-    from sedas_sync.manifest.areas import area_of  # noqa: PLC0415 - see TYPE_CHECKING above
-
     try:
-        return area_of(given, read_aoi)
+        return read_area(given)
     except (ValueError, OSError, ManifestError) as error:
         report.add(path, str(error))
         return None
@@ -289,10 +287,10 @@ def _tile_aoi(tile: str) -> str:
     return f"tile {tile}"
 
 
-def _tiles_as_aois(datasets: Mapping[str, Dataset], read_aoi: ReadAoi, report: ProblemList) -> "dict[str, Aoi | None]":
+def _tile_aois(datasets: Mapping[str, Dataset], report: ProblemList, read_area: ReadArea) -> "dict[str, Aoi | None]":
     """Return the outlines of the tiles of datasets without AOIs."""
     return {
-        _tile_aoi(tile): _area(tile, read_aoi, f"{dotted('dataset', name)}.tile", report)
+        _tile_aoi(tile): _area(tile, read_area, f"{dotted('dataset', name)}.tile", report)
         for name, one in datasets.items()
         for tile in one.tile
         if _tile_aoi(tile) in one.aoi

@@ -1,5 +1,6 @@
 """The mistakes of a manifest, as finished sentences."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -128,9 +129,6 @@ def _allowed(cls: type[BaseModel], key: str) -> str:
     return in_words(keys_of(cls)[key])
 
 
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-
-
 def dotted(path: str, key: str) -> str:
     """Return the dotted path of a key below a path, quoted if TOML requires it."""
     if not _PLAIN_KEY.fullmatch(key):
@@ -171,8 +169,8 @@ def _escaped(text: str) -> str:
 
 
 def _escape(char: str) -> str:
-    short = _ESCAPES.get(char)
-    return short or (f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}")  # noqa: PLR2004
+    # JSON has no escape of eight digits.
+    return f"\\U{ord(char):08x}" if ord(char) > 0xFFFF else json.dumps(char)[1:-1]  # noqa: PLR2004
 
 
 def _texts(value: Any) -> Iterator[str]:

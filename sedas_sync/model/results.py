@@ -35,7 +35,7 @@ class VerifiedFile:
     """Empty if a scene of the lock file is missing and its place is not known."""
     size: int
     """Bytes on disk; 0 if it is missing."""
-    recorded: LocalFile | None
+    recorded: LocalFile | None = None
     """The file in the index; None if the file is not in the index."""
     id: SceneId | None = None
     """None if the file is in neither the index nor the lock file."""

@@ -214,23 +214,27 @@ def _from_netrc(hosts: tuple[str, ...], environ: Mapping[str, str], searched: li
 def _from_keyring(
     host: str, environ: Mapping[str, str], variables: Variables | None, searched: list[str]
 ) -> Credentials | None:
+    username = environ.get(variables.names[0]) if variables and belongs(host, variables, environ) else None
+    stored, problem = read_keyring(keyring_service(host), username or None)
+    if stored is None:
+        searched.append(f"the system keyring ({problem})")
+    return stored
+
+
+def read_keyring(service: str, username: str | None) -> tuple[Credentials | None, str]:
+    """Return an entry of the system keyring, or None and why there is none."""
     try:
         import keyring  # noqa: PLC0415  # an extra, and slow to import
         import keyring.errors  # noqa: PLC0415
     except ImportError:
-        searched.append("the system keyring (the extra sedas-sync[keyring] is not installed)")
-        return None
-    service = keyring_service(host)
-    username = environ.get(variables.names[0]) if variables and belongs(host, variables, environ) else None
+        return None, "the extra sedas-sync[keyring] is not installed"
     try:
-        stored = keyring.get_credential(service, username or None)
+        stored = keyring.get_credential(service, username)
     except keyring.errors.KeyringError as error:
-        searched.append(f"the system keyring (cannot be used: {type(error).__name__})")
-        return None
-    if stored is not None and stored.username and stored.password:
-        return Credentials(stored.username, stored.password, "the system keyring")
-    searched.append(f"the system keyring (nothing under {service!r})")
-    return None
+        return None, f"cannot be used: {type(error).__name__}"
+    if stored is None or not (stored.username and stored.password):
+        return None, f"nothing under {service!r}"
+    return Credentials(stored.username, stored.password, "the system keyring"), ""
 
 
 def _from_prompt(

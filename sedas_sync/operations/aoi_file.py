@@ -11,14 +11,11 @@ from typing import Any
 from anyascii import anyascii
 
 from sedas_sync import geometry
-from sedas_sync.files.paths import user_path
 from sedas_sync.geometry import OnRepair, Polygonal
 from sedas_sync.geometry.areas import Part, parts_of
 from sedas_sync.geometry.geojson import read_geojson, read_geojson_paths
 from sedas_sync.geometry.polygons import Ring
 from sedas_sync.geometry.wkt import NoPolygonError, paths_of
-from sedas_sync.manifest.tables import AoiTable
-from sedas_sync.operations.countries import area_of_countries
 from sedas_sync.operations.reference_systems import in_degrees
 from sedas_sync.operations.vector_file import FORMATS, ZIPS, Layer, read_layers
 
@@ -27,38 +24,6 @@ MAX_BYTES = 64 * 1024 * 1024
 
 _WKT, _GEOJSON = ".wkt", frozenset({".geojson", ".json"})
 _KNOWN = (_WKT, *FORMATS, *ZIPS)
-
-
-def read_table(config: AoiTable, folder: Path, on_repair: OnRepair | None) -> Polygonal:
-    """Return the area of a table that names a file or countries.
-
-    Args:
-        config: the table.
-        folder: that of the manifest.
-        on_repair: as for `read_aoi`.
-
-    Raises:
-        ValueError: The file is missing, cannot be read, or has no AOI; or there is no such country.
-    """
-    if config.country is not None:
-        return area_of_countries(config.country, config.buffer_km)
-    path = user_path(folder, config.file or "")
-    return read_aoi(
-        path,
-        layer=config.layer,
-        where=config.where,
-        buffer_km=config.buffer_km,
-        quotable=_is_below(path, folder),
-        on_repair=on_repair,
-    )
-
-
-def _is_below(file: Path, folder: Path) -> bool:
-    """Return whether a file is below a folder, with all symbolic links resolved."""
-    try:
-        return file.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links, or an invalid name
-        return False
 
 
 def read_aoi(
@@ -92,9 +57,7 @@ def read_aoi(
     kind = path.suffix.lower()
     if kind not in _KNOWN:
         raise ValueError(f"{path} has an unknown extension; known are {', '.join(sorted(_KNOWN))}")
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise ValueError(f"{path} {what}")
+    _check_file(path)
     try:
         if kind == _WKT:
             if layer is not None or where is not None:
@@ -115,6 +78,11 @@ def read_aoi(
         if isinstance(error, ValueError | OSError):
             raise ValueError(f"{path}: {error}") from None  # noqa: TRY004 - what a file says, not a type
         raise
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path} {'is not a file' if path.exists() else 'does not exist'}")
 
 
 _Found = tuple[Sequence[Part], Sequence[Ring], str | None]
@@ -217,8 +185,7 @@ def read_areas(path: str | Path) -> tuple[list[NamedArea], int]:
         ValueError: The file is missing, cannot be read, has no polygon, or one of its polygons is not an AOI.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} {'is not a file' if path.exists() else 'does not exist'}")
+    _check_file(path)
     kind = path.suffix.lower()
     try:
         if kind == _WKT:

@@ -7,15 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, ArchiveWrapper, known_orders_of
-from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import StoppedError, TransferError
 from sedas_sync.files.threads import DaemonThread
-from sedas_sync.manifest import parse
 from sedas_sync.model.arguments import Jobs, Seconds, checked
 from sedas_sync.model.events import Adopted, Failed, Fetched
 from sedas_sync.model.order import Order, OrderState
@@ -23,12 +20,9 @@ from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror
+from sedas_sync.operations.load import check_manifest
 from sedas_sync.operations.plan import plan_scenes
 from sedas_sync.operations.progress import shown_progress
-
-if TYPE_CHECKING:
-    from sedas_sync.geometry import OnRepair, Polygonal
-    from sedas_sync.manifest.tables import AoiTable
 
 _MANIFEST = 'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n'
 _WATCH = 0.2
@@ -91,8 +85,7 @@ def fetch(
             for done in ss.fetch(scenes, "out", archive=sedas, jobs=3):
                 print(done.scene.id, done.path)
     """
-    source = str(Path(folder) / "sedas_sync.fetch")
-    manifest = parse(_MANIFEST, source=source, read_aoi=_no_file, types=TYPES)
+    manifest = check_manifest(_MANIFEST, Path(folder, "sedas_sync.fetch"))
     transfer = manifest.transfer.model_copy(update={"order_timeout": order_timeout})
     manifest = dataclasses.replace(manifest, transfer=transfer)
     by_id = {scene.id: scene for scene in scenes}
@@ -175,7 +168,3 @@ def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[No
     finally:
         done.set()
         watcher.join()
-
-
-def _no_file(config: "AoiTable", _: "OnRepair | None") -> "Polygonal":
-    raise FileNotFoundError(config.file)

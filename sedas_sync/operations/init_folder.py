@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from posixpath import basename
 from typing import BinaryIO
 
 import shapely
@@ -148,14 +149,14 @@ def _products(folder: str, warnings: list[str]) -> Iterator[_Product]:
     listed = tree_listing.scan(folder, unreadable=unreadable)
     entries = sorted(entry for entry in listed if entry.is_file and STATE not in entry.path.split("/"))
     warnings += tree_listing.left_out(unreadable)
-    lists = {entry.path.rpartition("/")[0]: entry.path for entry in entries if _base(entry.path) in NAMES}
+    lists = {entry.path.rpartition("/")[0]: entry.path for entry in entries if basename(entry.path) in NAMES}
     lists.pop("", None)
     for place, path in lists.items():
-        if (scene := _scene(_base(place))) is not None:
+        if (scene := _scene(basename(place))) is not None:
             yield _Product(scene, _outline(_listing(folder, path)), is_folder=True)
     for entry in entries:
         within = any(place in lists for place in above(entry.path))
-        if not within and ending_of(entry.path) and (scene := _scene(_base(entry.path))) is not None:
+        if not within and ending_of(entry.path) and (scene := _scene(basename(entry.path))) is not None:
             zipped = entry.path.lower().endswith(ZIP)
             yield _Product(scene, _outline(_listing(folder, entry.path)) if zipped else None, is_folder=False)
 
@@ -179,7 +180,7 @@ def _listing(folder: str, path: str) -> ProductListing | None:
 def _from_zip(file: BinaryIO) -> bytes:
     """Return the list in the top folder of a zip; nothing if there is none."""
     with zipfile.ZipFile(file) as archive:
-        name = next((name for name in archive.namelist() if name.count("/") == 1 and _base(name) in NAMES), None)
+        name = next((name for name in archive.namelist() if name.count("/") == 1 and basename(name) in NAMES), None)
         if name is None:
             return b""
         with archive.open(name) as listing:
@@ -194,7 +195,3 @@ def _outline(listing: ProductListing | None) -> Footprint | None:
         shape = footprint(MultiPolygon([(ring, ()) for ring in listing.footprint]).wkt)
         return shape if shape.area > 0 else None
     return None
-
-
-def _base(path: str) -> str:
-    return path.rpartition("/")[2]

@@ -1,7 +1,8 @@
 """The manifest that `sedas-sync init` writes."""
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -150,13 +151,8 @@ class Area:
 
 def toml_string(text: str) -> str:
     """Return a text as a basic string of TOML. Lone surrogates stay, which TOML does not allow."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(_escaped(c) for c in escaped) + '"'
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04X}" if code < ord(" ") or code == 0x7F else character  # noqa: PLR2004  # DEL
+    # JSON escapes as TOML does, except for DEL.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +217,7 @@ def manifest_text(wish: Wish, areas: Sequence[Area] = ()) -> str:
     collections = [toml_string(preset.collections[sensor]) for sensor in sensors if preset.collections]
     head = _head(preset.table.format(collections=", ".join(collections)))
     tables = "".join(map(_table, areas)) or _HARWELL
-    datasets = [_EXAMPLE.format(aoi=aoi)] if wish.is_example else [_dataset(wish, sensor, aoi) for sensor in sensors]
+    datasets = [_EXAMPLE.format(aoi=aoi)] if wish.is_example else [_wished(wish, sensor, aoi) for sensor in sensors]
     return head + tables + "\n".join(datasets)
 
 
@@ -273,34 +269,40 @@ def _head(archive: str, path: str = "scenes", *, unpack: bool = False) -> str:
 
 
 def _found(wish: Wish, found: FoundScenes) -> str:
-    lines = [
-        f"[dataset.{found.name}]",
-        f"# {found.comment}",
-        f"aoi = {toml_string(found.aoi)}",
-        f"start = {_date(wish.start or found.start)}",
-        f"end = {_date(wish.end or found.end)}           # inclusive: up to 23:59:59 UTC",
-        *([f'sensor = "{found.sensor}"'] if found.sensor else []),
+    rules = [
         *([f"satellite = {toml_string(found.satellite)}"] if found.satellite else []),
         f"product_type = {toml_string(found.product_type)}",
         *([f"tile = [{', '.join(map(toml_string, found.tiles))}]"] if found.tiles else []),
         *([f"relative_orbit = {found.relative_orbit}"] if found.relative_orbit else []),
     ]
-    return "\n".join(lines) + "\n"
+    start, end = wish.start or found.start, wish.end or found.end
+    return _dataset(found.name, toml_string(found.aoi), start, end, found.sensor, rules, found.comment)
 
 
-def _dataset(wish: Wish, sensor: str, aoi: str) -> str:
+def _wished(wish: Wish, sensor: str, aoi: str) -> str:
     product_type = wish.product_type or PRESETS[wish.archive].product_types.get(sensor)
     start = wish.start or ("2019-04-30" if wish.archive == "sandbox" else "-30d")
     end = wish.end or ("2019-05-12" if wish.archive == "sandbox" and wish.start is None else None)
-    lines = [
-        f"[dataset.{'radar' if sensor == 'sar' else sensor}]",
-        f"aoi = {aoi}",
-        f"start = {_date(start)}" + ("             # 30 days before each run" if start == "-30d" else ""),
-        *([f"end = {_date(end)}           # inclusive: up to 23:59:59 UTC"] if end else []),
-        f'sensor = "{sensor}"',
+    rules = [
         *([f"product_type = {toml_string(product_type)}"] if product_type else []),
         *(["max_cloud_cover = 50       # percent"] if sensor == "optical" else []),
         'reprocessed = "newest"     # of several processings of one acquisition',
+    ]
+    return _dataset("radar" if sensor == "sar" else sensor, aoi, start, end, sensor, rules)
+
+
+def _dataset(
+    name: str, aoi: str, start: str, end: str | None, sensor: str | None, rules: Iterable[str], comment: str = ""
+) -> str:
+    """Return the table of a dataset; `aoi` and `rules` are TOML."""
+    lines = [
+        f"[dataset.{name}]",
+        *([f"# {comment}"] if comment else []),
+        f"aoi = {aoi}",
+        f"start = {_date(start)}" + ("             # 30 days before each run" if start == "-30d" else ""),
+        *([f"end = {_date(end)}           # inclusive: up to 23:59:59 UTC"] if end else []),
+        *([f'sensor = "{sensor}"'] if sensor else []),
+        *rules,
     ]
     return "\n".join(lines) + "\n"
 

@@ -13,7 +13,7 @@ from sedas_sync.model.arguments import checked
 from sedas_sync.state.owner import absolute
 
 if TYPE_CHECKING:
-    from sedas_sync.geometry import OnRepair, Polygonal
+    from sedas_sync.geometry import Aoi
     from sedas_sync.manifest.tables import AoiTable
 
 
@@ -58,16 +58,16 @@ def check_manifest(text: str | Mapping[str, Any], file: Path, name: str = "") ->
         ManifestError: It has mistakes; all of them are listed.
     """
 
-    def read_aoi(config: "AoiTable", on_repair: "OnRepair | None") -> "Polygonal":
-        from sedas_sync.operations.aoi_file import read_table  # noqa: PLC0415  # most manifests name no file
+    def read_area(given: "AoiTable | str") -> "Aoi":
+        from sedas_sync.operations.areas import area_of  # noqa: PLC0415  # shapely, which some manifests do not need
 
-        return read_table(config, file.parent, on_repair)
+        return area_of(given, file.parent)
 
     return parse(
         text,
         source=absolute(str(file)) if file.exists() else str(file.absolute()),
         name=name or str(file),
-        read_aoi=read_aoi,
+        read_area=read_area,
         types=TYPES,
         now=datetime.now(UTC),
     )

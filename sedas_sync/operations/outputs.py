@@ -10,13 +10,14 @@ from sedas_sync.files.paths import user_path
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.file_kind import ending_of, folder_ending
+from sedas_sync.model.scene import NOTHING
 from sedas_sync.state.index import Index
 
 _SHAPEFILE = {".shp", ".shx", ".dbf", ".prj", ".cpg"}
 
 
 def check_outputs(
-    manifest: Manifest, outputs: Mapping[str, str | None], inputs: Mapping[str, str | None] | None = None
+    manifest: Manifest, outputs: Mapping[str, str | None], inputs: Mapping[str, str | None] = NOTHING
 ) -> None:
     """Check the output files of a command line.
 
@@ -29,7 +30,7 @@ def check_outputs(
         ManifestError: a file is needed by the mirror or its manifest, or two options name one file.
     """
     seen: dict[str, str] = {}
-    for option, file in {**(inputs or {}), **outputs}.items():
+    for option, file in {**inputs, **outputs}.items():
         if file is None:
             continue
         target = os.path.realpath(file)

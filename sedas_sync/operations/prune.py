@@ -1,6 +1,6 @@
 """Add removals to a plan: local scenes that no longer match the manifest or its lock file, if nothing is in doubt."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,9 +13,10 @@ from sedas_sync.files import tree_listing
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Departure
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import Action, ActionKind, Plan
-from sedas_sync.model.scene import Scene, SceneId
+from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.model.text import count, named, size
 from sedas_sync.model.times import to_iso
 from sedas_sync.operations.context import MirrorContext
@@ -44,28 +45,40 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, reloc
     """
     if not found.complete:
         return without_prunes(plan, "nothing is removed: the search failed or is incomplete")
-    wrong_clock = find_wrong_clock(context)
-    decision = prune.keep_until_superseded(judge_unwanted(context, found, wrong_clock), plan.actions)
-    removals, changed = without_changed(context.state.root, decision.prune)
-    kept = {action.id for action in decision.keep}
-    if wrong_clock is None:
+    if _wrong_clock(context) is None:
         plan = _with_unwanted_downloads(plan, context.state.root, (want.scene for want in found.wants.values()))
         plan = _with_unwanted_orders(plan, context, found)
+    decision = judge_unwanted(context, found)
+    plan, removals = _with_removals(context, plan, decision)
+    kept = {action.id for action in decision.keep}
     return replace(
         plan,
-        actions=(*plan.actions, *decision.keep, *decision.stay, *removals),
         failures=tuple(failure for failure in plan.failures if failure.id not in kept),
+        warnings=(*plan.warnings, *_warn_of_locked(context, () if relock else removals)),
+    )
+
+
+def _with_removals(context: MirrorContext, plan: Plan, decision: prune.PruneDecision) -> tuple[Plan, list[Action]]:
+    """Return the plan with what was decided about scenes that it does not want, and its removals."""
+    decision = prune.keep_until_superseded(decision, plan.actions)
+    removals, changed = without_changed(context.state.root, decision.prune)
+    with context.state.index(write=False) as (index, _):
+        many = warn_of_removals(removals, index.count())
+    refusals = () if decision.refusal is None else (Failure(id=ActionKind.PRUNE.value, error=decision.refusal),)
+    plan = replace(
+        plan,
+        actions=(*plan.actions, *decision.keep, *decision.stay, *removals),
         warnings=(
             *plan.warnings,
             *decision.doubts.values(),
             *decision.warnings,
             *prune.warn_of_lost(decision.keep),
             *changed.values(),
-            *_warn_of_locked(context, () if relock else removals),
-            *_warn_of_many(context, removals),
+            *many,
         ),
-        refusals=(*plan.refusals, *_refusals(decision)),
+        refusals=(*plan.refusals, *refusals),
     )
+    return plan, removals
 
 
 def _warn_of_locked(context: MirrorContext, removals: Iterable[Action]) -> Iterator[str]:
@@ -84,50 +97,18 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
     """Return the plan with the removal of local scenes that are not in the lock file and can be downloaded again."""
     if not plan.search_complete:
         return without_prunes(plan, "nothing is removed: not every scene of the lock file could be looked up")
-    manifest = context.manifest
     with context.state.index(write=False) as (index, _):
         unwanted = [held for held in index.local_scenes() if held.id not in lock.scenes]
     wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
     look_up = context.look_up()
     if unwanted and _has_relative_dates(context):
         # The archives' clocks are known only after a request.
-        everywhere = archives_of(manifest, manifest.datasets)
+        everywhere = archives_of(context.manifest, context.manifest.datasets)
         look_up.ask(dict.fromkeys((held.id for held in unwanted), everywhere))
-    decision = prune.judge(
-        manifest,
-        wants,
-        {},
-        unwanted,
-        context.clock(),
-        wrong_clock=find_wrong_clock(context),
-        since=_unchanged_since(context),
-    )
-    decision = prune.forget_lost(decision, _without_files(context, decision))
-    look_up.ask({action.id: archives_of(manifest, action.datasets) for action in decision.keep})
+    decision = _judge(context, wants, {}, unwanted)
+    look_up.ask({action.id: archives_of(context.manifest, action.datasets) for action in decision.keep})
     lost = {failure.id: failure.error for failure in look_up.failures}
-    decision = prune.keep_until_superseded(prune.judge_by_lock(decision, lost, wants), plan.actions)
-    removals, changed = without_changed(context.state.root, decision.prune)
-    return replace(
-        plan,
-        actions=(*plan.actions, *decision.stay, *removals),
-        warnings=(
-            *plan.warnings,
-            *decision.doubts.values(),
-            *decision.warnings,
-            *changed.values(),
-            *_warn_of_many(context, removals),
-        ),
-        refusals=(*plan.refusals, *_refusals(decision)),
-    )
-
-
-def _warn_of_many(context: MirrorContext, removals: Iterable[Action]) -> list[str]:
-    with context.state.index(write=False) as (index, _):
-        return warn_of_removals(removals, index.count())
-
-
-def _refusals(decision: prune.PruneDecision) -> tuple[Failure, ...]:
-    return () if decision.refusal is None else (Failure(id=ActionKind.PRUNE.value, error=decision.refusal),)
+    return _with_removals(context, plan, prune.judge_by_lock(decision, lost, wants))[0]
 
 
 def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
@@ -172,28 +153,38 @@ def _remembered(index: Index, ids: Collection[SceneId]) -> dict[SceneId, Scene]:
     return scenes
 
 
-def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str | None) -> prune.PruneDecision:
+def judge_unwanted(context: MirrorContext, found: SearchResult) -> prune.PruneDecision:
     """Judge local scenes that are not among the matches of a complete search.
 
     Args:
         context: the mirror.
         found: the search.
-        wrong_clock: of `find_wrong_clock`.
     """
     with context.state.index(write=False) as (index, _):
         unwanted = [held for held in index.local_scenes() if held.id not in found.wants]
-    offered: dict[SceneId, Scene] = {}
-    for held in unwanted:
-        for offer in found.offers.values():
-            if held.id in offer.scenes:
-                offered[held.id] = offer.scenes[held.id]
+    offered = {
+        held.id: offer.scenes[held.id]
+        for held in unwanted
+        for offer in found.offers.values()
+        if held.id in offer.scenes
+    }
+    return _judge(context, found.wants, offered, unwanted)
+
+
+def _judge(
+    context: MirrorContext,
+    wants: Mapping[SceneId, DesiredScene],
+    offered: Mapping[SceneId, Scene],
+    unwanted: Iterable[LocalScene],
+) -> prune.PruneDecision:
+    """Judge local scenes that are not wanted; `offered` are those that the search returned."""
     decision = prune.judge(
         context.manifest,
-        found.wants,
+        wants,
         offered,
         unwanted,
         context.clock(),
-        wrong_clock=wrong_clock,
+        wrong_clock=_wrong_clock(context),
         since=_unchanged_since(context),
     )
     return prune.forget_lost(decision, _without_files(context, decision))
@@ -217,7 +208,7 @@ def _has_relative_dates(context: MirrorContext) -> bool:
     return any(dataset.relative for dataset in context.manifest.datasets.values())
 
 
-def find_wrong_clock(context: MirrorContext) -> str | None:
+def _wrong_clock(context: MirrorContext) -> str | None:
     """Return why this machine's clock may be wrong; None if nothing suggests it or no date is relative."""
     return clock_doubt(context) if _has_relative_dates(context) else None
 

@@ -52,21 +52,10 @@ def in_degrees(parts: Sequence[Part], crs: str | None) -> tuple[list[Part], bool
         raise ValueError(
             f"its coordinates are in {crs[:60]}; converting them needs the extra sedas-sync[vector] (pyproj)"
         )
-    from pyproj import CRS, Transformer  # noqa: PLC0415 - only the extra has it
-    from pyproj.exceptions import ProjError  # noqa: PLC0415
+    from sedas_sync.operations.gdal import transformer_of  # noqa: PLC0415  # of the extra
 
-    try:
-        source = CRS.from_user_input(crs)
-        # Without `always_xy` PROJ expects latitude first in WGS 84; files and this package have longitude first.
-        transformer = Transformer.from_crs(source, "EPSG:4326", always_xy=True)
-    except ProjError:
-        raise ValueError(f"its reference system is not known: {crs[:60]}") from None
-
-    def convert(positions: _Positions) -> _Positions:
-        return np.column_stack(transformer.transform(positions[:, 0], positions[:, 1]))
-
-    bent = not source.is_geographic
-    return [_converted(part, convert, source.name, bent=bent) for part in parts], bent
+    convert, name, bent = transformer_of(crs)
+    return [_converted(part, convert, name, bent=bent) for part in parts], bent
 
 
 def _is_longitude_latitude(crs: str) -> bool:

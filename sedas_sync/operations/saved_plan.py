@@ -97,9 +97,15 @@ class SavedPlan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the saved plan as JSON data, for `json.dump`. `from_json` reads it back exactly."""
-        values = as_data(self._document())
-        values["plan"]["actions"] = [as_data(_short(action)) for action in self.plan.actions]
-        return values
+        document = _Document(
+            schema=VERSION,
+            kind=_KIND,
+            made_from=head_json(self.head),
+            mirror_settings=dict(self.mirror),
+            datasets=self.datasets,
+            plan=replace(self.plan, actions=tuple(map(_short, self.plan.actions))),
+        )
+        return as_data(document)
 
     @classmethod
     @checked
@@ -165,21 +171,10 @@ class SavedPlan:
             raise ManifestError(f"{path}: cannot be opened: {error.strerror}") from None
         return cls.from_json(text, source=str(path))
 
-    def _document(self) -> "_Document":
-        return _Document(
-            schema=VERSION,
-            kind=_KIND,
-            made_from=head_json(self.head),
-            mirror_settings=dict(self.mirror),
-            datasets=self.datasets,
-            plan=replace(self.plan, actions=()),
-        )
-
     def _text(self) -> str:
         """Return the document with one action a line."""
-        values = as_data(self._document())
-        del values["plan"]["actions"]
-        actions = ",\n".join(json.dumps(as_data(_short(action))) for action in self.plan.actions)
+        values = self.to_json()
+        actions = ",\n".join(map(json.dumps, values["plan"].pop("actions")))
         return f'{json.dumps(values)[:-2]}, "actions": [\n{actions}\n]}}}}\n'
 
 

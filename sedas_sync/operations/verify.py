@@ -5,10 +5,9 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +30,7 @@ from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
-from sedas_sync.planning.lock import Lock, LockedFile, LockedScene
+from sedas_sync.planning.lock import LockedFile, LockedScene
 from sedas_sync.state.history import departed
 
 MAX_READERS = 8
@@ -90,7 +89,13 @@ def verify_mirror(
     def on_read(done: int, read: int, files: int, total: int) -> None:
         state.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
 
-    pins, places = _locked(context, lock, None if lock_decides else left, scenes, warnings)
+    pins: dict[SceneId, LockedScene] = {}
+    places: Mapping[SceneId, str] = {}
+    if lock is not None:
+        pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
+        places = paths_by_lock(manifest, lock)
+        if not lock_decides:
+            pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
     expected = [path for scene in scenes.values() for path in scene.paths]
     expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
     unreadable: tree_listing.Unreadable = {}
@@ -133,31 +138,6 @@ def _if_missing(file: VerifiedFile, ordered: AbstractSet[SceneId], unreadable: t
         detail = f"{hidden[0]} cannot be read: {hidden[1].strerror}"
         return replace(file, finding=Finding.UNREADABLE, detail=detail)
     return replace(file, pending=file.id in ordered)
-
-
-def _locked(
-    context: MirrorContext,
-    lock: Lock | None,
-    left: Mapping[SceneId, SceneState] | None,
-    scenes: Mapping[SceneId, LocalScene],
-    warnings: list[str],
-) -> tuple[Mapping[SceneId, LockedScene], Mapping[SceneId, str]]:
-    """Return the scenes of a lock file to compare with, and the paths of those whose paths are known.
-
-    Args:
-        context: the mirror.
-        lock: the lock file, if there is one.
-        left: scenes that the last apply found to match no longer; None if the lock file decides.
-        scenes: of the index.
-        warnings: takes a warning if the lock file is out of date.
-    """
-    if lock is None:
-        return {}, {}
-    manifest = context.manifest
-    pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
-    if left is not None:
-        pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
-    return pins, paths_by_lock(manifest, lock)
 
 
 def _still_valid(
@@ -211,7 +191,6 @@ def _other_zips(scenes: Mapping[SceneId, LocalScene], pins: Mapping[SceneId, Loc
         yield VerifiedFile(
             path=scene.path,
             size=scene.size,
-            recorded=None,
             id=scene.id,
             locked_sha256=pin.sha256,
             finding=Finding.CHANGED,
@@ -260,7 +239,6 @@ def _not_indexed(
                 VerifiedFile(
                     path=place or "",
                     size=0,
-                    recorded=None,
                     id=pin.id,
                     locked_sha256=pin.sha256,
                     finding=Finding.MISSING,
@@ -295,13 +273,8 @@ def _zips_outside(
 
 
 def _unknown(entry: TreeEntry, scene_id: SceneId | None = None) -> VerifiedFile:
-    detail = "not in the index"
-    if scene_id is not None:
-        detail += ", and the lock file has no checksum to identify it"
-    return VerifiedFile(
-        path=entry.path, size=entry.size, recorded=None, id=scene_id, finding=Finding.UNKNOWN,
-        detail=detail,
-    )  # fmt: skip
+    detail = "not in the index" + (", and the lock file has no checksum to identify it" if scene_id else "")
+    return VerifiedFile(path=entry.path, size=entry.size, id=scene_id, finding=Finding.UNKNOWN, detail=detail)
 
 
 def _read(
@@ -314,20 +287,14 @@ def _read(
 ) -> list[VerifiedFile]:
     total = sum(entries[task.path].size for task in tasks if task.path in entries)
     done: list[VerifiedFile] = []
-    rest, bytes_read = deque(tasks), 0
-    waiting: set[Future[VerifiedFile]] = set()
+    bytes_read = 0
+    on_file(0, 0, len(tasks), total)
     with Pool(jobs) as pool:
-        while rest or waiting:
+        reading = [pool.submit(_verify_one, root, task, entries.get(task.path), filehash) for task in tasks]
+        for future in as_completed(reading):
+            done.append(future.result())
+            bytes_read += done[-1].size
             on_file(len(done), bytes_read, len(tasks), total)
-            # Few files wait in the queue, so that an interruption takes effect soon.
-            while rest and len(waiting) < 4 * jobs:
-                task = rest.popleft()
-                waiting.add(pool.submit(_verify_one, root, task, entries.get(task.path), filehash))
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            found = [future.result() for future in finished]
-            bytes_read += sum(file.size for file in found)
-            done += found
-    on_file(len(done), bytes_read, len(tasks), total)
     return done
 
 
@@ -357,7 +324,7 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
     try:
         checked = check(
             task.path, root=str(root), level="crc", size=size, digest=stated,
-            filehash="ignore" if filehash == "ignore" else "warn",
+            filehash=filehash,
         )  # fmt: skip
         if recorded is not None and recorded.sha256 not in (None, checked.sha256):
             return found(*_damage_or_change(root, recorded, entry))

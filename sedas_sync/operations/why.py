@@ -14,7 +14,7 @@ from sedas_sync.model.scene import DesiredScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.plan import look_at_disk, make_plan
-from sedas_sync.operations.prune import find_wrong_clock, judge_unwanted, without_changed
+from sedas_sync.operations.prune import judge_unwanted, without_changed
 from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.wants import Wants
 from sedas_sync.planning import prune
@@ -181,7 +181,7 @@ def _pruning(context: MirrorContext, held: LocalScene, found: SearchResult) -> P
     """Return what `apply --prune` would do with a scene that matches no dataset."""
     if not found.complete:
         return Pruning(removes=False, reason=Reason(ReasonCode.SEARCH_INCOMPLETE))
-    decision = judge_unwanted(context, found, find_wrong_clock(context))
+    decision = judge_unwanted(context, found)
     after = next((action.after for action in decision.prune if action.id == held.id), ())
     newer = Wants(scenes={scene_id: found.wants[scene_id] for scene_id in after if scene_id in found.wants})
     planned = make_plan(context, newer, look_at_disk(context, newer)).actions

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.manifest import units
+from sedas_sync.model import units
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode

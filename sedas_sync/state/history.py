@@ -151,13 +151,12 @@ def record_seen(
         now: the time of the search.
     """
     with index.together():
-        for scene_id in new:
-            index.execute("INSERT INTO seen VALUES (?, ?, NULL, 'listed')", scene_id, now.isoformat())
-        for scene_id in back:
-            index.execute("UPDATE seen SET last = NULL, state = 'listed' WHERE id = ?", scene_id)
-        for one in left:
-            sql = "UPDATE seen SET last = ?, state = ? WHERE id = ?"
-            index.execute(sql, last.isoformat(), one.state.value, one.id)
+        sql = "INSERT INTO seen VALUES (?, ?, NULL, 'listed')"
+        index.execute_each(sql, ((scene_id, now.isoformat()) for scene_id in new))
+        sql = "UPDATE seen SET last = NULL, state = 'listed' WHERE id = ?"
+        index.execute_each(sql, ((scene_id,) for scene_id in back))
+        sql = "UPDATE seen SET last = ?, state = ? WHERE id = ?"
+        index.execute_each(sql, ((last.isoformat(), one.state.value, one.id) for one in left))
         sql = "DELETE FROM seen WHERE last < ? AND id NOT IN (SELECT id FROM files)"
         index.execute(sql, (min(last, now) - _KEEP).isoformat())
 

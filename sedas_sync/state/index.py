@@ -241,6 +241,11 @@ class WritableIndex(Index):
             self._db.execute(sql, values)
         return self._db.total_changes > before
 
+    def execute_each(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Change rows once for the values of each item, in one commit; a full disk as in `execute`."""
+        with self._tolerating_full_disk(), self.together():
+            self._db.executemany(sql, rows)
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Write all rows of a `with` block in one commit. What was written before an error is committed too."""
@@ -302,16 +307,13 @@ class WritableIndex(Index):
         """Record new mtimes and checksums of files whose bytes are the same."""
         rows = [(each.mtime_ns, each.sha256, each.digest, parts_of(each), packed_of(each), each.id) for each in scenes]
         if rows:
-            with self._tolerating_full_disk(), self.together():
-                self._db.executemany(
-                    "UPDATE files SET mtime_ns = ?, sha256 = ?, digest = ?, parts = ?, packed = ? WHERE id = ?", rows
-                )
+            sql = "UPDATE files SET mtime_ns = ?, sha256 = ?, digest = ?, parts = ?, packed = ? WHERE id = ?"
+            self.execute_each(sql, rows)
 
     def put_facts(self, facts: Mapping[SceneId, str]) -> None:
         """Record the metadata of scenes on disk as the catalogue has them now, as `sedas_sync.model.metadata` does."""
-        with self._tolerating_full_disk(), self.together():
-            sql = "UPDATE files SET facts = ? WHERE id = ?"
-            self._db.executemany(sql, ((text, scene_id) for scene_id, text in facts.items()))
+        rows = ((text, scene_id) for scene_id, text in facts.items())
+        self.execute_each("UPDATE files SET facts = ? WHERE id = ?", rows)
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Remove a scene that is no longer on disk."""

@@ -125,8 +125,9 @@ def test_secret_from_the_keyring(monkeypatch):
         errors = None
 
         @staticmethod
-        def get_password(service, username):
-            return SECRET if (service, username) == ("sedas-sync:login.example:totp", "jane") else None
+        def get_credential(service, username):
+            known = (service, username) == ("sedas-sync:login.example:totp", "jane")
+            return Credentials(username, SECRET) if known else None
 
     Ring.errors = Ring
     monkeypatch.setitem(sys.modules, "keyring", Ring)

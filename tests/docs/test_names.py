@@ -2,10 +2,8 @@
 
 import ast
 import builtins
-import io
 import pkgutil
 import re
-import tokenize
 from collections import defaultdict
 from functools import cache
 from importlib.util import find_spec
@@ -16,6 +14,8 @@ PACKAGE = ROOT / "sedas_sync"
 PAGES = [path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if path.name != "CHANGELOG.md"]
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+COMMENT = re.compile(r"(?:^|(?<=\s))# .*")
+"""A comment, or the part of a text that looks like one: Python's tokenizer takes as long as everything else here."""
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 CLASS = re.compile(r"_?(?:[A-Z][a-z]+){2,}")
 MODULE = re.compile(r"([a-z_]+)/[a-z_/]+")
@@ -50,8 +50,19 @@ OTHERS = {
 
 
 @cache
+def sources():
+    return {path: path.read_text() for path in PACKAGE.rglob("*.py")}
+
+
+@cache
 def trees():
-    return {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+    return {path: ast.parse(text) for path, text in sources().items()}
+
+
+@cache
+def nodes():
+    """Every node of each module: they are walked once."""
+    return {path: list(ast.walk(tree)) for path, tree in trees().items()}
 
 
 def module_of(path):
@@ -96,11 +107,11 @@ def members():
         table[module] |= members_of(tree)
         package, _, name = module.rpartition(".")
         table[package].add(name)
-        for node in ast.walk(tree):
+        for node in nodes()[path]:
             if isinstance(node, ast.ClassDef):
                 table[node.name] |= members_of(node)
-    for _, tree in sorted(trees().items()):
-        for node in ast.walk(tree):
+    for _, walked in sorted(nodes().items()):
+        for node in walked:
             for base in node.bases if isinstance(node, ast.ClassDef) else ():
                 table[node.name] |= table.get(ast.unparse(base).partition("[")[0], set())
     return dict(table)
@@ -109,11 +120,11 @@ def members():
 @cache
 def identifiers():
     """Return every name that the code uses, of its own or of a library, and the texts in it, such as JSON keys."""
-    nodes = [node for tree in trees().values() for node in ast.walk(tree)]
-    used = {node.id for node in nodes if isinstance(node, ast.Name)}
-    used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    used |= {node.name for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.alias)}
-    used |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    every = [node for walked in nodes().values() for node in walked]
+    used = {node.id for node in every if isinstance(node, ast.Name)}
+    used |= {node.attr for node in every if isinstance(node, ast.Attribute)}
+    used |= {node.name for node in every if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.alias)}
+    used |= {node.value for node in every if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return used | set(vars(builtins))
 
 
@@ -163,17 +174,17 @@ def read_texts():
     """Yield the place and the text of each page, docstring and comment."""
     for page in PAGES:
         yield page.relative_to(ROOT), FENCED.sub("", page.read_text())
-    for path, tree in trees().items():
-        for node in ast.walk(tree):
+    for path, text in sources().items():
+        for node in nodes()[path]:
             if (
                 isinstance(node, ast.Expr)
                 and isinstance(node.value, ast.Constant)
                 and isinstance(node.value.value, str)
             ):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", node.value.value
-        for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
-            if token.type == tokenize.COMMENT:
-                yield f"{path.relative_to(ROOT)}:{token.start[0]}", token.string
+        for number, line in enumerate(text.splitlines(), 1):
+            if comment := COMMENT.search(line):
+                yield f"{path.relative_to(ROOT)}:{number}", comment[0]
 
 
 @cache

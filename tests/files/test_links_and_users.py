@@ -6,8 +6,9 @@ import stat
 
 import pytest
 from noise_scenes import MAY, offer
-from other_users import ALICE, BOB, COMMAND, STAFF, as_root, as_user, common  # noqa: F401  # a fixture
+from other_users import ALICE, BOB, COMMAND, COMMANDS, STAFF, as_root, as_user, common  # noqa: F401  # a fixture
 from products import over_harwell, unzip
+from workspaces import Ran
 
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import slow
@@ -121,6 +122,13 @@ def ran_as(uid, place, *arguments, umask=0o022, gid=None):
     ran = as_user(uid, COMMAND, *arguments, cwd=place.path, env=place.environment(), umask=umask, gid=gid)
     assert "Traceback" not in ran.stderr, ran.stderr
     return ran
+
+
+def all_as(uid, place, *lines):
+    """Run several command lines in one process."""
+    done = as_user(uid, COMMANDS, *lines, cwd=place.path, env=place.environment())
+    assert done.returncode == 0, done.stderr
+    return [Ran(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
 @as_root
@@ -268,31 +276,27 @@ def test_scenes_that_cannot_be_read_are_left_alone(common, sandbox):  # noqa: F8
         path.chmod(0o700)
     os.utime(file)
     before, sent = common.files(), sandbox.bytes_sent
-    planned = ran_as(ALICE, common, "plan", "--prune")
-    assert planned.returncode == 1
-    assert "failed: early: cannot be read: Permission denied; 2 scenes left alone" in planned.stdout
-    assert "failed: late/ON002.zip: cannot be read: Permission denied; 1 scene left alone" in planned.stdout
-    assert f"{common.mirror / 'lost+found'}: cannot be read, and is left out: Permission denied" in planned.stderr
-    applied = json.loads(ran_as(ALICE, common, "apply", "--prune", "--json").stdout.splitlines()[-1])
-    assert (applied["exit_code"], applied["fetched"], applied["pruned"], applied["kept"]) == (1, 0, 0, 2)
-    assert (common.files(), sandbox.bytes_sent) == (before, sent)
-    status = ran_as(ALICE, common, "status", "--json")
-    counts = json.loads(status.stdout)["summary"]
-    assert status.returncode == 1
+    export = "export --format csv --out s.csv --json"
+    lines = ["plan --prune", "apply --prune --json", "status --json", "verify --json --repair", export, "why ON000"]
+    planned, applied, status, verified, exported, why = all_as(ALICE, common, *lines)
+    assert planned.code == 1
+    assert "failed: early: cannot be read: Permission denied; 2 scenes left alone" in planned.out
+    assert "failed: late/ON002.zip: cannot be read: Permission denied; 1 scene left alone" in planned.out
+    assert f"{common.mirror / 'lost+found'}: cannot be read, and is left out: Permission denied" in planned.err
+    summary = json.loads(applied.out.splitlines()[-1])
+    assert [summary[key] for key in ("exit_code", "fetched", "pruned", "kept")] == [1, 0, 0, 2]
+    counts = status.json["summary"]
+    assert status.code == 1
     assert [counts[key] for key in ("wanted", "held", "unreadable", "missing", "up_to_date")] == [5, 5, 3, 0, False]
-    verified = ran_as(ALICE, common, "verify", "--json", "--repair")
-    found = {item["path"]: item["finding"] for item in json.loads(verified.stdout)["findings"]}
-    assert verified.returncode == 1
+    found = {item["path"]: item["finding"] for item in verified.json["findings"]}
+    assert verified.code == 1
     assert found == dict.fromkeys(("early/ON000.zip", "early/ON001.zip", "late/ON002.zip"), "unreadable")
-    exported = json.loads(ran_as(ALICE, common, "export", "--format", "csv", "--out", "s.csv", "--json").stdout)
-    assert {item["reason"] for item in exported["left_out"]} == {"early cannot be read: Permission denied"}
-    why = ran_as(ALICE, common, "why", "ON000")
-    assert "nothing, until it can be read" in why.stdout
+    assert {item["reason"] for item in exported.json["left_out"]} == {"early cannot be read: Permission denied"}
+    assert "nothing, until it can be read" in why.out
     for path in (closed, file):
         os.chown(path, ALICE, ALICE)
-    assert ran_as(ALICE, common, "apply", "--prune").returncode == 0
+    assert [ran.code for ran in all_as(ALICE, common, "apply --prune", "status")] == [0, 0]
     assert (common.files(), sandbox.bytes_sent) == (before, sent)
-    assert ran_as(ALICE, common, "status").returncode == 0
 
 
 @as_root

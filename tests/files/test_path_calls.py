@@ -100,21 +100,24 @@ def _is_descriptor(argument):
     return isinstance(argument, ast.Name) and argument.id in ("file", "here", "there", "folder", "state")
 
 
-CALLS = [
-    (path.relative_to(PACKAGE).as_posix(), line, what)
-    for path in sorted(PACKAGE.rglob("*.py"))
-    for line, what in reaching(path.read_text("utf-8"))
-]
+@pytest.fixture(scope="module")
+def calls():
+    """Every such call of the package: its module, its line and what is called."""
+    return [
+        (path.relative_to(PACKAGE).as_posix(), line, what)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for line, what in reaching(path.read_text("utf-8"))
+    ]
 
 
-def test_nothing_but_the_folder_layer_reaches_files_of_a_mirror_by_their_paths():
-    found = [call for call in CALLS if call[0] not in LAYER and exception(call[0], call[2]) is None]
+def test_nothing_but_the_folder_layer_reaches_files_of_a_mirror_by_their_paths(calls):
+    found = [call for call in calls if call[0] not in LAYER and exception(call[0], call[2]) is None]
     assert not found, "use sedas_sync.files.safe_tree, or say in ELSEWHERE which files outside a mirror these are"
 
 
-def test_every_exception_is_still_one():
-    assert {exception(path, what) for path, _, what in CALLS} - {None} == set(ELSEWHERE)
-    assert {path for path, _, _ in CALLS} >= set(LAYER)
+def test_every_exception_is_still_one(calls):
+    assert {exception(path, what) for path, _, what in calls} - {None} == set(ELSEWHERE)
+    assert {path for path, _, _ in calls} >= set(LAYER)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from sedas_sync.manifest import fields, hosts, units
+from sedas_sync.manifest import fields, hosts
+from sedas_sync.model import units
 
 
 @pytest.mark.parametrize(

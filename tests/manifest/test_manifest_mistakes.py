@@ -6,7 +6,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from manifests import DATASET, NOW, STAC, START, parse, problems, read_aoi
+from manifests import DATASET, NOW, STAC, START, parse, problems, read_area
 from pydantic import model_validator
 
 from sedas_sync import manifest
@@ -289,7 +289,7 @@ def test_failing_model_of_a_plug_in_is_a_mistake(how, sentence):
     odd = {"odd": ArchiveType(name="odd", opener="-", config=OddConfig)}
     text = DATASET + f"[archive]\ntype = 'odd'\nhow = '{how}'"
     with pytest.raises(ManifestError) as caught:
-        manifest.parse(text, source="manifest.toml", read_aoi=read_aoi, types=odd)
+        manifest.parse(text, source="manifest.toml", read_area=read_area, types=odd)
     assert f"manifest.toml: {sentence}" in caught.value.problems
 
 

@@ -13,6 +13,7 @@ import pytest
 import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from manifests import read_area
 
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.errors import ManifestError
@@ -120,7 +121,7 @@ def written(value):
 def parser_accepts(tree):
     text = "\n".join(f"{toml_string(key)} = {written(value)}" for key, value in tree.items())
     try:
-        parse(text, source="m", read_aoi=lambda *_: None, types=BUILT_IN)
+        parse(text, source="m", read_area=read_area, types=BUILT_IN)
     except ManifestError:
         return False
     return True

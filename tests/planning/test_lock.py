@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from manifests import read_area
 from msgspec.structs import replace
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
-from sedas_sync.geometry import from_wkt
+from sedas_sync.geometry import Aoi, from_wkt
 from sedas_sync.manifest import parse
 from sedas_sync.model.files import listing_digest, with_files
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
@@ -29,11 +30,17 @@ HEAD = 'version = 1\n[aoi.a]\nwkt = "POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"\n
 BASE = HEAD + '[dataset.d]\naoi = "a"\nstart = 2019-05-01\nend = 2019-05-31\n'
 
 
+def area(given):
+    return (
+        Aoi(from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))")) if getattr(given, "file", None) else read_area(given)
+    )
+
+
 def manifest(text):
     return parse(
         text,
         source="m.toml",
-        read_aoi=lambda *_: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
+        read_area=area,
         types=TYPES,
         now=NOW,
     )

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from manifests import read_area
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
@@ -21,7 +22,7 @@ def judged(rules, **facts):
         "version = 1\n[aoi.box]\nbbox = [-1.6, 51.4, -1.4, 51.6]\n[dataset.d]\naoi = 'box'\n"
         f"start = 2019-05-01\nend = 2019-05-31\n{rules}"
     )
-    manifest = parse(text, source="m.toml", read_aoi=lambda _: None, types=TYPES, now=NOW)
+    manifest = parse(text, source="m.toml", read_area=read_area, types=TYPES, now=NOW)
     scene = Scene(**{"id": "S", "start": datetime(2019, 5, 6, tzinfo=UTC), "footprint": INSIDE, **facts})
     held = LocalScene(
         id="S", path="S.zip", size=1, mtime_ns=1, sha256="0" * 64, level=ProofLevel.CRC, archive="a",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from manifests import read_area
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.geometry.query_polygons import query_polygons
@@ -31,7 +32,7 @@ def manifest(rules, *, extra=""):
         {rules}
         {extra}
     """
-    return parse(text, source="m.toml", read_aoi=lambda *_: None, types=TYPES, now=NOW)
+    return parse(text, source="m.toml", read_area=read_area, types=TYPES, now=NOW)
 
 
 def scene(**facts):
@@ -199,7 +200,7 @@ def test_named_products_need_no_dates_and_take_nothing_else():
     made = parse(
         f'version = 1\n[dataset.n]\nproducts = ["{S1}"]',
         source="m.toml",
-        read_aoi=lambda *_: None,
+        read_area=read_area,
         types=TYPES,
     )
     result = select(made, {"n": [scene(id=S1), scene(id="other")]}, NOW)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from manifests import read_area
 from msgspec.structs import replace
 
 from sedas_sync.archives.registry import TYPES
@@ -105,7 +106,7 @@ RULES = 'aoi = "here"\nstart = 2019-01-01\n'
 
 
 def read(text):
-    return parse(text, source="m.toml", read_aoi=lambda *_: None, types=TYPES, now=START)
+    return parse(text, source="m.toml", read_area=read_area, types=TYPES, now=START)
 
 
 def test_two_datasets_of_two_archives_want_one_scene_once():

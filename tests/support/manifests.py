@@ -1,6 +1,7 @@
 """Manifests to change in tests, and archive types for them."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -10,8 +11,10 @@ from shapely import box
 from sedas_sync import manifest
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.errors import ManifestError
+from sedas_sync.geometry import Aoi
 from sedas_sync.manifest import ArchiveConfig, WebArchiveConfig, fields
 from sedas_sync.manifest.archive_types import ArchiveType, any_filters
+from sedas_sync.operations.areas import area_of
 
 NOW = datetime(2019, 6, 15, 13, 30, 45, 678, tzinfo=UTC)
 SQUARE = box(0, 0, 1, 1)
@@ -106,17 +109,20 @@ START = "version = 1\n[aoi.here]\nbbox = [0, 0, 1, 1]\n"
 DATASET = START + '[dataset.d]\naoi = "here"\nstart = 2019-04-30\n'
 
 
-def read_aoi(config, _):
-    if "missing" in config.file:
-        raise ValueError(f"{config.file} does not exist")
-    return SQUARE
+def read_area(given):
+    file = getattr(given, "file", None)
+    if file is None:
+        return area_of(given, Path())
+    if "missing" in file:
+        raise ValueError(f"{file} does not exist")
+    return Aoi(SQUARE)
 
 
 def parse(text, *, now=None):
     return manifest.parse(
         text,
         source="manifest.toml",
-        read_aoi=read_aoi,
+        read_area=read_area,
         types=TYPES,
         now=now,
     )

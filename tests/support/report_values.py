@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from manifests import read_area
 from msgspec.structs import replace
 
 from sedas_sync.archives.registry import BUILT_IN
@@ -96,7 +97,7 @@ class Remembered:
 
 
 def read(manifest=MANIFEST):
-    return parse(manifest, source="fields.toml", read_aoi=lambda *_: None, types=BUILT_IN)
+    return parse(manifest, source="fields.toml", read_area=read_area, types=BUILT_IN)
 
 
 def embedded(written):

@@ -5,7 +5,6 @@ reads the answers, `time_walk` makes a search complete, and `keycloak` logs in. 
 state how a resumed download is checked, so its proof decides.
 """
 
-import json
 import os
 import re
 import time
@@ -15,8 +14,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from sedas_sync.archives.cdse import keycloak, odata, rows
+from sedas_sync.archives.cdse import odata, rows
 from sedas_sync.archives.cdse.bucket import ProductFiles
+from sedas_sync.archives.cdse.keycloak import cdse_login
 from sedas_sync.archives.cdse.kind import (
     LIVE_URL,
     LOGIN_URL,
@@ -26,22 +26,20 @@ from sedas_sync.archives.cdse.kind import (
     CdseConfig,
     netrc_entries,
 )
-from sedas_sync.archives.cdse.second_factor import SecondFactor
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
-from sedas_sync.archives.cdse.token_store import store_for
-from sedas_sync.archives.lenient import Reporter, once
+from sedas_sync.archives.lenient import Reporter, UnusableError, once, row_text
 from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.archives.s3 import Buckets
 from sedas_sync.archives.s3_config import S3Config
-from sedas_sync.archives.web_archive import WebArchive
+from sedas_sync.archives.web_archive import WebArchive, api_for
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.files.threads import Pool
-from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
+from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.net import credentials as _credentials
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
-from sedas_sync.net.policy import may_see_token, token_withheld
+from sedas_sync.net.policy import may_see_token
 from sedas_sync.net.redact import shorten
 
 if TYPE_CHECKING:
@@ -83,10 +81,6 @@ class CdseArchive(WebArchive):
         trusted_hosts: Hosts besides the catalogue's that get the token. If the credentials are from the environment,
             only those of them that may see these.
         collections: The collections to search, e.g. `SENTINEL-2`; by default those that fit the query.
-        identity: Names the archive in an index; by default `cdse` and the URL.
-        retries: Attempts of a request after the first.
-        connect_timeout: Seconds to wait for a connection.
-        stall_timeout: Seconds without a byte after which an answer has failed.
         api: Sends the requests, instead of a new `session.Api`.
         prompt: Whether a person may be asked for the code of a second factor.
         environ: The variables for the folder of shared tokens and the code of a second factor.
@@ -109,31 +103,23 @@ class CdseArchive(WebArchive):
         login_url: str = LOGIN_URL,
         trusted_hosts: Iterable[str] = TRUSTED_HOSTS,
         collections: Iterable[str] = (),
-        identity: str | None = None,
-        retries: int = 5,
-        connect_timeout: float = 10.0,
-        stall_timeout: float = 60.0,
         api: session.Api | None = None,
         prompt: bool = False,
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
     ) -> None:
         url = url.rstrip("/") + "/"
-        self._trusted = tuple(trusted_hosts)
         for one in (url, login_url):
             if not may_see_token(one, one, ()):
                 raise ManifestError(
                     f"the address {shorten(one)} cannot be used: it is neither https nor a loopback address"
                 )
-        self.identity = identity or f"cdse {url}"
+        self.identity = f"cdse {url}"
         self._collections = tuple(collections)
-        self._reach = Reach(api=url, trusted_hosts=self._trusted)
-        api = api or session.Api(
-            retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
-        )
-        super().__init__(url, api)
+        self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
+        super().__init__(url, api or session.Api(reach=self._reach))
         host, login = (urlsplit(one).hostname or "" for one in (self._url, login_url))
-        self._find = credentials or (
+        find = credentials or (
             lambda: _credentials.find(
                 host,
                 prompt=False,
@@ -143,16 +129,17 @@ class CdseArchive(WebArchive):
                 environ=environ,
             )
         )
-        self._withheld: str | None = None
-        """The environment variable that must name a trusted host too."""
-        self._session = keycloak.KeycloakSession(
+        self._login = cdse_login(
             self._api,
+            lambda _: find(),
             login_url,
-            self._account,
-            store=lambda username: store_for(login_url, username, environ),
-            factor=SecondFactor(login, environ, prompt=prompt),
+            self._reach.trusted_hosts,
+            environ,
+            catalogue=self._url,
+            prompt=prompt,
             now=now,
         )
+        self._session = self._login.token
         self._narrow = True
 
     # -- the catalogue -----------------------------------------------------------------------------------------------
@@ -197,8 +184,8 @@ class CdseArchive(WebArchive):
                     continue
                 seen.add(key)
                 scene = self._scene(row, report)
-            except rows.UnusableRowError as reason:
-                shown = _shown(row)
+            except UnusableError as reason:
+                shown = row_text(row)
                 if shown not in seen:
                     seen.add(shown)
                     warn(_left_out(reason, shown))
@@ -260,8 +247,8 @@ class CdseArchive(WebArchive):
         for row in rows_of(_answer(reply, "a look-up"), "a look-up"):
             try:
                 scene = self._scene(row, report)
-            except rows.UnusableRowError as reason:
-                warn(_left_out(reason, _shown(row)))
+            except UnusableError as reason:
+                warn(_left_out(reason, row_text(row)))
                 continue
             if (name := asked.get(product_id(scene.id))) is not None:
                 found[name] = _better(found.get(name), scene)
@@ -302,35 +289,18 @@ class CdseArchive(WebArchive):
         del file  # every scene is one file
         if scene.download_url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
-        token: str | None = None
-        if refused is not None and not refused.headers:
-            raise ArchiveError(token_withheld(refused.url, self._withheld), status=403)
-        if refused is not None:
-            before = refused.headers.get("Authorization", "").removeprefix("Bearer ")
-            token = self._session.renew(before)
-            if token == before:
-                raise self._refusal(scene)
-        headers: Mapping[str, str] = NOTHING
-        if may_see_token(scene.download_url, self._url, self._trusted):
-            token = token or self._session.current()
-            # The login has set which hosts may see a token from the environment.
-            if may_see_token(scene.download_url, self._url, self._trusted):
-                headers = {"Authorization": f"Bearer {token}"}
+        url, headers = self._login.link(scene.download_url, refused)
+        if refused is not None and dict(headers) == dict(refused.headers):
+            raise self._refusal(scene) if headers else ArchiveError(self._login.advice(url), status=403)
         return Download(
-            url=scene.download_url,
+            url=url,
             headers=headers,
             size=None if scene.nominal else scene.size,
             digest=scene.digest,
-            trusted_hosts=self._trusted,
+            trusted_hosts=self._login.trusted_hosts,
             reach=self._reach,
             connections=self.connections,
         )
-
-    def _account(self) -> Credentials:
-        found = self._find()
-        self._trusted = found.allowed_hosts(self._trusted)
-        self._withheld = None if found.hosts is None else VARIABLES.host
-        return found
 
     def _refusal(self, scene: Scene) -> ArchiveError:
         reasons: list[str] = []
@@ -382,26 +352,16 @@ def _left_out(reason: Exception, shown: str) -> str:
     return f"a row of the answer cannot be used and is left out: {reason}: {shown}"
 
 
-def _shown(row: object) -> str:
-    """Return a row for a warning: as JSON, so that control characters are escaped, shortened and redacted."""
-    return shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
-
-
 def open_archive(opening: "Opening") -> Archive:
     """Open the archive that a manifest describes; it looks for credentials when it needs them."""
-    config, transfer = cast(CdseConfig, opening.config), opening.transfer
+    config = cast(CdseConfig, opening.config)
     login = urlsplit(config.login_url).hostname or ""
     s3 = config.s3 or S3Config()
     server = s3.endpoint or S3_URL
     in_bucket = config.access == "s3"
     servers = (urlsplit(server).hostname or "",) if in_bucket else ()
     reach = Reach(api=config.url, trusted_hosts=(*config.trusted_hosts, *servers))
-    api = session.Api(
-        retries=transfer.retries,
-        connect_timeout=transfer.connect_timeout,
-        stall_timeout=transfer.stall_timeout,
-        reach=reach,
-    )
+    api = api_for(opening.transfer, reach)
     archive = CdseArchive(
         config.url,
         credentials=lambda: opening.credentials(also=(login,), entries=netrc_entries(config.url, config.login_url)),

@@ -11,7 +11,7 @@ from sys import intern
 from typing import Any
 
 from sedas_sync.archives.lazy_json import LazyJson
-from sedas_sync.archives.lenient import Properties, Report, wkt_of
+from sedas_sync.archives.lenient import Properties, Report, UnusableError, wkt_of
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
 
@@ -37,21 +37,17 @@ _MAPPED_ATTRIBUTES = frozenset(
 )  # fmt: skip
 
 
-class UnusableRowError(ValueError):
-    """A row of an answer that cannot be used; the message is the reason."""
-
-
 def scene_id(row: object) -> str:
     """Return the scene id of a row: its `Name` without `.SAFE`.
 
     Raises:
-        UnusableRowError: It has none.
+        UnusableError: It has none.
     """
     name = row.get("Name") if isinstance(row, dict) else None
     if not isinstance(name, str):
-        raise UnusableRowError("it is not an object" if not isinstance(row, dict) else "it has no Name")
+        raise UnusableError("it is not an object" if not isinstance(row, dict) else "it has no Name")
     if not name.strip(". ") or not name.isprintable():
-        raise UnusableRowError("its Name is not valid")
+        raise UnusableError("its Name is not valid")
     return name.removesuffix(_ENDING) or name
 
 
@@ -59,11 +55,11 @@ def identify(row: object) -> str:
     """Return the catalogue's key of a row, which shows if a row comes twice.
 
     Raises:
-        UnusableRowError: It has none, or it cannot be part of a URL.
+        UnusableError: It has none, or it cannot be part of a URL.
     """
     value = row.get("Id") if isinstance(row, dict) else None
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
-        raise UnusableRowError("it has no Id")
+        raise UnusableError("it has no Id")
     return value
 
 
@@ -71,12 +67,12 @@ def start_of(row: object) -> datetime:
     """Return the acquisition start of a row.
 
     Raises:
-        UnusableRowError: It has none, or it is not a time.
+        UnusableError: It has none, or it is not a time.
     """
     dates = row.get("ContentDate") if isinstance(row, dict) else None
     found = Properties(dates, _ignore).time("Start") if isinstance(dates, dict) else None
     if found is None:
-        raise UnusableRowError("its ContentDate/Start is missing or not a time")
+        raise UnusableError("its ContentDate/Start is missing or not a time")
     return found
 
 
@@ -89,10 +85,10 @@ def to_scene(row: object, link: str, report: Report) -> Scene:
         report: Called for each field that cannot be read, and is unknown.
 
     Raises:
-        UnusableRowError: It has no name or no acquisition start; the message gives the reason.
+        UnusableError: It has no name or no acquisition start; the message gives the reason.
     """
     if not isinstance(row, dict):
-        raise UnusableRowError("it is not an object")
+        raise UnusableError("it is not an object")
     attributes = _attributes(row.get("Attributes"))
     stated, own = Properties(attributes, report), Properties(row, report)
     dates = row.get("ContentDate")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from sedas_sync.archives.cdse.kind import TOTP, TOTP_SECRET
 from sedas_sync.errors import AuthenticationError
-from sedas_sync.net.credentials import ask_line, belongs, is_terminal, keyring_service, withheld
+from sedas_sync.net.credentials import ask_line, belongs, is_terminal, keyring_service, read_keyring, withheld
 from sedas_sync.net.redact import remember_secret
 
 INTERVAL = 30
@@ -56,7 +56,8 @@ class SecondFactor:
         """
         secret = self._variable(TOTP_SECRET.names[0]) if belongs(self._host, TOTP_SECRET, self._environ) else ""
         self.source = TOTP_SECRET.names[0]
-        if not secret and (secret := self._from_keyring(username)):
+        if not secret and (stored := read_keyring(f"{keyring_service(self._host)}:totp", username)[0]) is not None:
+            secret = stored.password
             self.source = "the secret in the system keyring"
         if secret:
             return self._use(self._computed(secret, now))
@@ -113,14 +114,3 @@ class SecondFactor:
         except (ValueError, TypeError):
             # The message does not show the value.
             raise AuthenticationError(f"{self.source} is not a secret in base 32, as the service shows it") from None
-
-    def _from_keyring(self, username: str) -> str:
-        try:
-            import keyring  # noqa: PLC0415  # an extra, and slow to import
-            import keyring.errors  # noqa: PLC0415
-        except ImportError:
-            return ""
-        try:
-            return keyring.get_password(f"{keyring_service(self._host)}:totp", username) or ""
-        except keyring.errors.KeyringError:
-            return ""

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sedas_sync.archives.cdse import rows
+from sedas_sync.archives.lenient import UnusableError
 from sedas_sync.errors import ArchiveError
 
 PAGE = 1000
@@ -108,7 +109,7 @@ def _starts(page: Iterable[object]) -> Iterator[datetime]:
     for row in page:
         try:
             yield rows.start_of(row)
-        except rows.UnusableRowError:
+        except UnusableError:
             continue
 
 

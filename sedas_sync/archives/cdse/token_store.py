@@ -1,7 +1,6 @@
 """Tokens of a Keycloak login, and the file in which processes of one user share them."""
 
 import hashlib
-import json
 import os
 import stat
 import threading
@@ -9,6 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from sedas_sync.archives.shared_token import Token, check_token
+from sedas_sync.net.redact import remember_secret
 
 CLIENT = "cdse-public"
 """The client that accounts of the Copernicus Data Space log in with (Access Token page, 2025-03)."""
@@ -18,28 +23,19 @@ LOCK_SECONDS = 30.0
 """How long to wait for another process that has locked the file, before logging in separately."""
 
 
-def check_token(value: object) -> str:
-    """Return a token if it is a valid header value.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("not a token")
-    return value
-
-
 @dataclass(frozen=True, slots=True)
-class KeycloakTokens:
-    """The tokens of a login. Times are seconds since 1970, so that processes agree on them."""
+class KeycloakTokens(Token):
+    """The tokens of a login, as the file has them. Times are seconds since 1970, so that processes agree on them."""
 
-    access: str = field(repr=False)
-    access_good_until: float
-    """When to renew it, a little before it expires."""
-    refresh: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
     refresh_good_until: float = 0.0
-    after_refusal: bool = False
-    """Whether the access token replaced one that was refused."""
+
+    def __post_init__(self) -> None:
+        """Check that both are valid header values, and hide them in logs."""
+        Token.__post_init__(self)
+        if self.refresh_token is not None:
+            check_token(self.refresh_token)
+            remember_secret(self.refresh_token)
 
 
 class TokenStore:
@@ -58,8 +54,6 @@ class TokenStore:
         if self._file is None:
             yield
             return
-        from filelock import FileLock, Timeout  # noqa: PLC0415  # slow to import, and only logins need it
-
         # A file system without locks is treated as a folder that cannot be written.
         lock = FileLock(f"{self._file}.lock", timeout=LOCK_SECONDS, mode=0o600, fallback_to_soft=False)
         try:
@@ -82,38 +76,23 @@ class TokenStore:
             descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None
-        with os.fdopen(descriptor, encoding="utf-8") as opened:
+        with os.fdopen(descriptor, "rb") as opened:
             found = os.fstat(descriptor)
             if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
                 return None
-            try:
-                stored = json.load(opened)
-                return KeycloakTokens(
-                    access=check_token(stored["access_token"]),
-                    access_good_until=float(stored["access_good_until"]),
-                    refresh=check_token(stored["refresh_token"]) if stored.get("refresh_token") else None,
-                    refresh_good_until=float(stored.get("refresh_good_until", 0.0)),
-                    after_refusal=stored.get("after_refusal") is True,
-                )
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                return None
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                return msgspec.json.decode(opened.read(), type=KeycloakTokens)
+        return None
 
     def write(self, tokens: KeycloakTokens) -> None:
         """Store tokens, if the folder can be written."""
         if self._file is None:
             return
-        stored = {
-            "access_token": tokens.access,
-            "access_good_until": tokens.access_good_until,
-            "refresh_token": tokens.refresh,
-            "refresh_good_until": tokens.refresh_good_until,
-            "after_refusal": tokens.after_refusal,
-        }
         fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "w") as opened:
-                json.dump(stored, opened)
+            with os.fdopen(descriptor, "wb") as opened:
+                opened.write(msgspec.json.encode(tokens))
             fresh.replace(self._file)
         except OSError:
             with suppress(OSError):

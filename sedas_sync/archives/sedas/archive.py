@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from sedas_sync.archives.lenient import row_text
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.archives.sedas.client import SedasClient, checked_url
@@ -16,7 +17,7 @@ from sedas_sync.archives.sedas.kind import LIVE_URL, TRUSTED_HOSTS, SedasConfig
 from sedas_sync.archives.sedas.links import SedasLinks
 from sedas_sync.archives.sedas.lookup import ProductLookup
 from sedas_sync.archives.sedas.orders import SedasOrders
-from sedas_sync.archives.sedas.rows import row_text, scenes_of, to_scene, to_time
+from sedas_sync.archives.sedas.rows import scenes_of, to_scene, to_time
 from sedas_sync.archives.sedas.search import SedasSearch
 from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError

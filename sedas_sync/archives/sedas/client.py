@@ -1,13 +1,14 @@
 """Calls to the SeDAS API: login, tokens, and what each status means."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from sedas_sync.archives.sedas.answers import as_list, products_of
 from sedas_sync.archives.sedas.rows import to_time
-from sedas_sync.archives.sedas.tokens import SedasTokens
+from sedas_sync.archives.shared_token import SharedToken, Token, renewal_time
 from sedas_sync.errors import ArchiveError, AuthenticationError, ManifestError
 from sedas_sync.model.hosts import is_loopback
 from sedas_sync.net import redact, session
@@ -51,7 +52,8 @@ class SedasClient:
         self.url = url
         self.api = api
         self.now = now
-        self.tokens = SedasTokens(self._log_in, clock)
+        self.tokens = SharedToken(self._log_in, clock)
+        self._clock = clock
         self._account = (username, password)
         self._forbidden: str | None = None
         """The token with which the last call was forbidden although it was new."""
@@ -98,7 +100,7 @@ class SedasClient:
         endpoint = method, path.partition("?")[0].partition("/")[0]
         # If a new token was refused here, another login for each call would not help.
         if self._refused_when_new != (token, *endpoint):
-            token = self.tokens.renew(token)
+            token = self.tokens.renew(token, by_download=False)
             reply = send(token)
         if reply.status == _FORBIDDEN:
             # The token is new, so the account itself lacks the permission. Do not log in again for that.
@@ -131,8 +133,8 @@ class SedasClient:
         """Send one search and return its rows."""
         return products_of(self.answer(self.call("POST", "search", "a search", json=body), "a search"))
 
-    def _log_in(self) -> tuple[str, float | None]:
-        """Request a token; return it with its lifetime in seconds by the server's clock, or None."""
+    def _log_in(self, _: str | None, after_refusal: bool) -> Token:
+        started = self._clock()
         username, password = self._account
         login = {"username": username, "password": password}
         reply = self.api.send("POST", self.url + "authentication", json=login, kind="login")
@@ -144,15 +146,16 @@ class SedasClient:
         if not reply.ok:
             raise reply.error("the login")
         answer = reply.json("the login")
-        token = answer.get("token") if isinstance(answer, dict) else None
-        if not isinstance(token, str) or not token or not token.isprintable() or not token.isascii():
-            raise ArchiveError("the archive answered the login without a token")
-        redact.remember_secret(token)
         try:
-            until = to_time(answer["validUntil"])
+            token = Token(answer["token"], after_refusal=after_refusal)
+        except (KeyError, TypeError, ValueError):
+            raise ArchiveError("the archive answered the login without a token") from None
+        try:
+            # By the server's clock. A time that is over already is not valid.
+            life = (to_time(answer["validUntil"]) - (reply.date or self.now())).total_seconds()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            return token, None
-        return token, (until - (reply.date or self.now())).total_seconds()
+            return token
+        return replace(token, access_good_until=renewal_time(started, life)) if life > 0 else token
 
 
 def checked_url(url: str) -> str:

@@ -56,7 +56,7 @@ class SedasLinks:
         url = self._orders.new_link(scene) or self._link(scene) or scene.download_url
         token = refused.headers.get("Authorization", "").removeprefix("Token ")
         if token and url == refused.url:
-            self._client.tokens.renew_for_download(token)
+            self._client.tokens.renew(token)
         download = self._download(scene, url)
         if download.url == refused.url and dict(download.headers) == dict(refused.headers):
             why = "" if download.headers else f"; {token_withheld(url, self._variable)}"

@@ -1,6 +1,5 @@
 """Scenes from the rows of a SeDAS answer. Pure."""
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,14 +11,10 @@ import msgspec
 from msgspec.structs import astuple
 
 from sedas_sync.archives.lazy_json import LazyJson
+from sedas_sync.archives.lenient import UnusableError, row_text
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
-from sedas_sync.net import redact
-
-
-class _UnusableRowError(ValueError):
-    """A row that cannot be used; the message is the reason."""
 
 
 class _Texts(msgspec.Struct, gc=False, rename="camel"):
@@ -74,7 +69,7 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise _UnusableRowError(f"{key} is not a string")
+        raise UnusableError(f"{key} is not a string")
     return value if value.isascii() else value.encode(errors="replace").decode()
 
 
@@ -85,7 +80,7 @@ def _number(row: Mapping[str, Any], key: str) -> float | None:
     try:
         number = float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
-        raise _UnusableRowError(f"{key} is not a number") from None
+        raise UnusableError(f"{key} is not a number") from None
     return number if math.isfinite(number) else None
 
 
@@ -95,7 +90,7 @@ def _time(value: str | None, key: str) -> datetime | None:
     try:
         return to_time(value)
     except (ValueError, OverflowError):
-        raise _UnusableRowError(f"{key} is not a time") from None
+        raise UnusableError(f"{key} is not a time") from None
 
 
 def _polarisation(row: Mapping[str, Any]) -> str | None:
@@ -125,7 +120,7 @@ def id_of(row: object) -> str:
         ValueError: It has none.
     """
     if not isinstance(row, dict):
-        raise _UnusableRowError("it is not an object")
+        raise UnusableError("it is not an object")
     for key in ("supplierId", "acqPlanId"):
         value = row.get(key)
         if value is None or value == "":
@@ -133,11 +128,11 @@ def id_of(row: object) -> str:
         if key == "acqPlanId" and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str) or not value.strip():
-            raise _UnusableRowError(f"{key} is not a string")
+            raise UnusableError(f"{key} is not a string")
         if not value.strip(". ") or not (value.isascii() or _SURROGATE.search(value) is None):
-            raise _UnusableRowError(f"{key} is not a usable name")
+            raise UnusableError(f"{key} is not a usable name")
         return value
-    raise _UnusableRowError("it has no supplierId")
+    raise UnusableError("it has no supplierId")
 
 
 def scenes_of(rows: Iterable[object], warn: Warn) -> Iterator[Scene]:
@@ -172,7 +167,7 @@ def to_scene(row: object) -> Scene:
     kind, satellite, wkt = texts.type, texts.satellite_name, texts.footprint or None
     sensor = _SENSORS.get((texts.sensor_type or "").lower())
     if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
-        raise _UnusableRowError("coordinatesWKT is not a WKT geometry")
+        raise UnusableError("coordinatesWKT is not a WKT geometry")
     digest, vendor = _vendor(row)
     extra = {key: row[key] for key in sorted(row.keys() - _MAPPED)}
     if vendor is not None:
@@ -224,8 +219,3 @@ def _texts(row: Mapping[str, Any]) -> _Texts:
 def _interned(word: str | None) -> str | None:
     """Return one shared copy of a text that many scenes have."""
     return intern(word) if word else None
-
-
-def row_text(row: object) -> str:
-    """Return a row as text for a warning: JSON with control characters escaped, shortened, and without secrets."""
-    return redact.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)

@@ -7,9 +7,10 @@ from typing import Any
 
 from sedas_sync.archives.complete_search.answers import AnswerRow
 from sedas_sync.archives.complete_search.windows import NEAR, Window
+from sedas_sync.archives.lenient import row_text
 from sedas_sync.archives.sedas.areas import split_area
 from sedas_sync.archives.sedas.query import OPTICAL_TYPES, SAR_TYPES, search_body, seconds, time_text
-from sedas_sync.archives.sedas.rows import id_of, row_text, to_time
+from sedas_sync.archives.sedas.rows import id_of, to_time
 from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import Query
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
+from sedas_sync.archives.shared_token import NOWHERE
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, VARIABLES, token_variables
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.hosts import in_both
@@ -20,8 +21,6 @@ from sedas_sync.net.policy import may_see_token, token_withheld
 RENEW_BEFORE = timedelta(seconds=60)
 """A signature is renewed this long before its end (as the SDK of the Planetary Computer does)."""
 _BLOBS = ".blob.core.windows.net"
-NOWHERE = "https://none.invalid/"
-"""The address of an API that is asked without a token, where only trusted hosts count."""
 _SIGNED = frozenset({"sig", "st", "se", "sp"})
 
 
@@ -99,54 +98,6 @@ class Header:
         return f"{self._source or 'the login'} is wrong, has expired, or has no right to this"
 
 
-class Login:
-    """A token that a login gives when a file needs it, for the files of one service. Searches need none.
-
-    Args:
-        current: Returns a valid token.
-        renew: Returns another token than a refused one; None if there is no other.
-        trusted_hosts: Hosts that may see the token.
-        source: Where the token is from, for messages.
-    """
-
-    def __init__(
-        self,
-        current: Callable[[], str],
-        renew: Callable[[str], str] | None,
-        trusted_hosts: Callable[[], Iterable[str]],
-        source: str,
-    ) -> None:
-        self._current = current
-        self._renew = renew
-        self._hosts = trusted_hosts
-        self._source = source
-
-    @property
-    def trusted_hosts(self) -> tuple[str, ...]:
-        """See `Access`."""
-        return tuple(self._hosts())
-
-    def headers(self, url: str) -> Mapping[str, str]:  # noqa: ARG002
-        """Return no headers: the catalogue is open."""
-        return NOTHING
-
-    def link(self, url: str, refused: Download | None) -> tuple[str, Mapping[str, str]]:
-        """See `Access`."""
-        if not may_see_token(url, NOWHERE, self.trusted_hosts):
-            return url, NOTHING
-        before = "" if refused is None else refused.headers.get("Authorization", "").removeprefix("Bearer ")
-        token = self._renew(before) if before and self._renew is not None else self._current()
-        redact.remember_secret(token)
-        # The login may have shown that fewer hosts may see the token.
-        return url, {"Authorization": f"Bearer {token}"} if may_see_token(url, NOWHERE, self.trusted_hosts) else NOTHING
-
-    def advice(self, url: str) -> str:
-        """See `Access`."""
-        if not may_see_token(url, NOWHERE, self.trusted_hosts):
-            return token_withheld(url)
-        return f"the token of {self._source} is wrong, has expired, or has no right to this"
-
-
 def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ) -> Header:
     """Return access with a token from the environment.
 
@@ -165,6 +116,14 @@ def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mappin
     return Header(f"Bearer {token}", api, trusted, variable=variables.host, source=source)
 
 
+def basic_header(account: Credentials) -> str:
+    """Return the value of an `Authorization` header with a user name and a password (RFC 7617)."""
+    pair = base64.b64encode(f"{account.username}:{account.password}".encode()).decode("ascii")
+    redact.remember_secret(account.password)
+    redact.remember_secret(pair)
+    return f"Basic {pair}"
+
+
 def basic(
     found: Credentials, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ
 ) -> Header:
@@ -173,11 +132,9 @@ def basic(
     The header is the password itself. So the environment must name every other host that may see it, wherever the
     password is from: netrc, the keyring and a prompt are for the host of the API only.
     """
-    pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
-    redact.remember_secret(found.password)
     trusted = in_both(trusted_hosts, credentials.hosts_of(VARIABLES, environ))
     source = f"the login of {found.source or 'the caller'}"
-    return Header(f"Basic {pair}", api, trusted, variable=VARIABLES.host, source=source)
+    return Header(basic_header(found), api, trusted, variable=VARIABLES.host, source=source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,29 +9,32 @@ from urllib.parse import urlsplit
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.cdse.archive import CONNECTIONS as CDSE_CONNECTIONS
 from sedas_sync.archives.cdse.bucket import REQUESTS_PER_MINUTE
-from sedas_sync.archives.lenient import Reporter, once
+from sedas_sync.archives.cdse.keycloak import cdse_login
+from sedas_sync.archives.lenient import Reporter, UnusableError, once
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.s3 import Buckets
 from sedas_sync.archives.s3 import hosts_of as s3_hosts
 from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac import access as _access
-from sedas_sync.archives.stac import logins, whole_search
+from sedas_sync.archives.stac import whole_search
 from sedas_sync.archives.stac.api import Body, StacApi, Walk, bounds
 from sedas_sync.archives.stac.document_cache import cache_of
+from sedas_sync.archives.stac.earthdata import earthdata_login
 from sedas_sync.archives.stac.files import with_links
 from sedas_sync.archives.stac.filters import Condition, conditions
-from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
+from sedas_sync.archives.stac.items import item_of, scene_of_item
 from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SIGN_URL, StacConfig
 from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_parquet
 from sedas_sync.archives.stac.storage import place_of
 from sedas_sync.archives.stac.whole_search import Page, Span
-from sedas_sync.archives.web_archive import WebArchive
+from sedas_sync.archives.web_archive import WebArchive, api_for
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
 from sedas_sync.model.hosts import matches_any
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import count
 from sedas_sync.net import credentials, redact, session
+from sedas_sync.net.credentials import Credentials
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -244,7 +247,7 @@ class StacArchive(WebArchive):
     ) -> tuple[dict[str, Any], Scene] | None:
         try:
             item = with_links(item_of(feature), self._rewrite)
-        except UnusableItemError as error:
+        except UnusableError as error:
             shown = feature.get("id") if isinstance(feature, dict) else None
             warn(f"an item was left out because {error}: {redact.shorten(str(shown or feature), 120)}")
             return None
@@ -319,25 +322,15 @@ def open_archive(opening: "Opening") -> StacArchive:
     Raises:
         AuthenticationError: It needs a token or a password, and there is none.
     """
-    config, transfer = cast(StacConfig, opening.config), opening.transfer
+    config = cast(StacConfig, opening.config)
     url = config.url
     # The manifest itself names where links are signed and where to log in.
     signer = urlsplit(config.sign_url or config.login_url or "").hostname
-    api = session.Api(
-        retries=transfer.retries,
-        connect_timeout=transfer.connect_timeout,
-        stall_timeout=transfer.stall_timeout,
-        reach=Reach(
-            api=url,
-            trusted_hosts=(
-                *config.trusted_hosts,
-                *([signer] if signer else []),
-                *(s3_hosts(config.s3) if config.s3 is not None else ()),
-            ),
-        ),
-    )
+    servers = s3_hosts(config.s3) if config.s3 is not None else ()
+    further = (*config.trusted_hosts, *filter(None, (signer,)), *servers)
+    api = api_for(opening.transfer, Reach(api=url, trusted_hosts=further))
 
-    def account(variables: Variables, entries: Iterable[str] = ()) -> logins.Find:
+    def account(variables: Variables, entries: Iterable[str] = ()) -> Callable[[str], Credentials]:
         return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables, entries=entries)
 
     access: _access.Access
@@ -351,10 +344,11 @@ def open_archive(opening: "Opening") -> StacArchive:
         case "cdse":
             login = config.login_url or cdse.LOGIN_URL
             find = account(cdse.VARIABLES, cdse.netrc_entries(login, login))
-            access = logins.cdse_login(api, find, login, config.trusted_hosts, prompt=opening.prompt)
+            trusted = (*cdse.TRUSTED_HOSTS, *config.trusted_hosts)
+            access = cdse_login(api, find, login, trusted, prompt=opening.prompt)
         case "earthdata":
             login = config.login_url or EARTHDATA_LOGIN
-            access = logins.earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)
+            access = earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)
         case "none":
             access = _access.Header(None, url)
     hosts = (urlsplit(one).hostname or "" for one in (url, config.s3.endpoint if config.s3 else None) if one)

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
-from sedas_sync.archives.lenient import Properties, Report, wkt_of
+from sedas_sync.archives.lenient import Properties, Report, UnusableError, wkt_of
 from sedas_sync.archives.s3_config import S3Config
 from sedas_sync.archives.stac.files import Choice, choose, joined, unavailable_reason
 from sedas_sync.archives.stac.sensors import sensor_of
@@ -33,22 +33,18 @@ _READ = frozenset(
 _TILE = re.compile(r"(?:MGRS-|T)?(\d{1,2}[C-X][A-Z]{2})")
 
 
-class UnusableItemError(ValueError):
-    """An item that cannot be used; the message is the reason."""
-
-
 def item_of(feature: Any) -> dict[str, Any]:
     """Return a feature if it is an item with all parts that are read here.
 
     Raises:
-        UnusableItemError: It is not.
+        UnusableError: It is not.
     """
     if not isinstance(feature, dict):
-        raise UnusableItemError("it is not an object")
+        raise UnusableError("it is not an object")
     if not isinstance(feature.get("id"), str) or not feature["id"].strip():
-        raise UnusableItemError("it has no id")
+        raise UnusableError("it has no id")
     if not isinstance(feature.get("properties"), dict):
-        raise UnusableItemError("its properties are not an object")
+        raise UnusableError("its properties are not an object")
     return feature if isinstance(feature.get("assets"), dict) else {**feature, "assets": {}}
 
 

@@ -80,7 +80,7 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
         "max_prune": options["max_prune"],
         "max_download": None if options["max_download"] is None else download_limit(options["max_download"]),
     }
-    address = _scheduler(options["executor"], options["scheduler"])
+    workers = _workers(options["executor"], options["scheduler"])
     if options["dry_run"]:
         plan_only(
             manifest,
@@ -95,11 +95,13 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
         opened_mirror(
             manifest, common, outputs={"--metrics": options["metrics"]}, inputs={"--plan": options["saved"]}
         ) as mirror,
-        _workers(address) as workers,
+        workers as executor,
         reporting(common, json_lines=common.as_json) as reporter,
     ):
-        commands = _commands(mirror, options, reporter)
-        if commands is not None:
+        commands = None
+        if options["command"] is not None:
+            jobs = options["command_jobs"] or 1
+            commands = SceneCommands(options["command"], root=mirror.root, jobs=jobs, reporter=reporter)
             choice["finish"] = commands.finish
         saved = _check_before(mirror, options, common)
         mirror.on_step = reporter.step
@@ -115,7 +117,7 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             approved = options["yes"] or (
                 saved is None and _ask(plan, mirror, reporter, common, choice["max_download"])
             )
-            choice["executor"] = workers
+            choice["executor"] = executor
             choice["confirm"] = _confirm(reporter, "Remove {} of the {} files in the mirror?", yes=approved)
             choice["confirm_replacing"] = _confirm(reporter, "Replace {} of the {} scenes in the mirror?", yes=approved)
             # A new mirror is created here: not before the plan is approved.
@@ -159,7 +161,10 @@ def _check_options(options: Options) -> None:
 def _check_before(mirror: Mirror, options: Options, common: Globals) -> SavedPlan | None:
     """Check what can be checked before a search that may take minutes; return the saved plan, if one is given."""
     mirror.check_choice(options["datasets"], prune=options["prune"])
-    saved = None if options["saved"] is None else _saved_plan(mirror, options["saved"])
+    saved = None
+    if options["saved"] is not None:
+        saved = SavedPlan.read(options["saved"])
+        mirror.check_saved(saved)
     if options["locked"]:
         mirror.checked_lock()
     if options["update_lock"]:
@@ -181,12 +186,6 @@ def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: R
         relock=options["update_lock"],
         refresh=options["refresh"],
     )
-
-
-def _commands(mirror: Mirror, options: Options, reporter: Reporter) -> SceneCommands | None:
-    """Return what runs the command of `--exec`; None if it was not given."""
-    command, jobs = options["command"], options["command_jobs"]
-    return None if command is None else SceneCommands(command, root=mirror.root, jobs=jobs or 1, reporter=reporter)
 
 
 def _stop(mirror: Mirror, commands: SceneCommands | None, exit_code: int) -> None:
@@ -239,27 +238,16 @@ def _yes(answer: str) -> bool:
     raise click.UsageError("answer y or n")
 
 
-def _scheduler(executor: Literal["threads", "dask"], scheduler: str | None) -> str | None:
-    """Return the address of Dask's scheduler; None if threads of this process download."""
+def _workers(executor: Literal["threads", "dask"], scheduler: str | None) -> AbstractContextManager[Executor | None]:
+    """Return what downloads: workers of Dask, or None for threads of this process."""
     if executor == "threads":
         if scheduler is not None:
             raise ManifestError("--scheduler needs --executor dask")
-        return None
+        return nullcontext()
     address = scheduler or os.environ.get("DASK_SCHEDULER_ADDRESS")
     if not address:
         raise ManifestError("--executor dask needs --scheduler ADDRESS, or DASK_SCHEDULER_ADDRESS in the environment")
-    return address
-
-
-def _workers(address: str | None) -> AbstractContextManager[Executor | None]:
-    return nullcontext() if address is None else dask_cluster(address)
-
-
-def _saved_plan(mirror: Mirror, file: str) -> SavedPlan:
-    """Read a plan from `plan --out` that was made from this manifest."""
-    saved = SavedPlan.read(file)
-    mirror.check_saved(saved)
-    return saved
+    return dask_cluster(address)
 
 
 @contextmanager

@@ -8,10 +8,9 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.text import count
-from sedas_sync.operations.areas import area_facts
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.output.areas import aoi_line
-from sedas_sync.output.documents.catalogue import AoiEntry, ValidateDocument
+from sedas_sync.output.areas import aoi_entry, aoi_line
+from sedas_sync.output.documents.catalogue import ValidateDocument
 from sedas_sync.output.style import look_of
 
 
@@ -28,7 +27,7 @@ def run(manifest: str, *, common: Globals) -> None:
     warnings = tuple(f"aoi {name}: {repair}" for name, aoi in checked.aois.items() for repair in aoi.repairs)
     if common.quiet and not common.as_json:
         return
-    facts = area_facts(checked.aois)
+    aois = tuple(aoi_entry(name, aoi) for name, aoi in checked.aois.items())
     if common.as_json:
         document = ValidateDocument(
             manifest=manifest,
@@ -36,10 +35,10 @@ def run(manifest: str, *, common: Globals) -> None:
             problems=(),
             datasets=tuple(checked.datasets),
             warnings=warnings,
-            aois=tuple(map(AoiEntry.of, facts)),
+            aois=aois,
         )
         print_document(document)
     else:
         valid = f"{manifest}: valid, {count(len(checked.datasets), 'dataset')}"
-        for line in (*warnings, *map(aoi_line, facts), valid):
+        for line in (*warnings, *map(aoi_line, aois), valid):
             click.echo(look_of(sys.stdout).wrap(line, after="  "))

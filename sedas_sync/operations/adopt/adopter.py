@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from posixpath import basename
 
 from msgspec.structs import replace
 
@@ -36,6 +37,8 @@ from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 
 _LIKE_AN_ID = re.compile(r"[^\s,/]+")
 """Names that may be the id of a scene: an archive can read a comma as the end of an id."""
+
+_Check = tuple[Candidate, Future[Verdict | LocalScene | str | None]]
 
 
 class Adopter:
@@ -130,7 +133,7 @@ class Adopter:
         for candidate in candidates:
             # A file in a folder may be one of a scene of several files.
             for path in (candidate.path, *(() if candidate.entry is None else above(candidate.path))):
-                name = path.rpartition("/")[2]
+                name = basename(path)
                 stem = product_id(name) if candidate.entry is None else name.removesuffix(ZIP)
                 if self._names.find(name) is None and _LIKE_AN_ID.fullmatch(stem):
                     paths.setdefault(stem, path)
@@ -167,18 +170,15 @@ class Adopter:
                 continue
             yield entry
 
-    def _checked(
-        self, pool: Pool, scene_id: SceneId, candidates: list[Candidate]
-    ) -> list[tuple[Candidate, Future[Verdict | LocalScene | None] | str]]:
-        """Begin to check the candidates of a scene, unless it is on disk; then return its path for each."""
-        want, on_disk = self._wants[scene_id], self._on_disk_at(scene_id)
-        unpack = self._context.manifest.mirror.unpack
+    def _checked(self, pool: Pool, scene_id: SceneId, candidates: Iterable[Candidate]) -> list[_Check]:
+        """Begin to check the candidates of a scene."""
+        want, unpack = self._wants[scene_id], self._context.manifest.mirror.unpack
         # Of a zip and its folder the wanted form comes first; then the one in its place, and the shortest path.
         ordered = sorted(
             candidates,
             key=lambda one: ((one.entry is None) != unpack, one.path != want.path, len(one.path), one.path),
         )
-        return [(one, on_disk or pool.submit(self._check, want, one)) for one in ordered]
+        return [(one, pool.submit(self._check, want, one)) for one in ordered]
 
     def _judge(self, want: DesiredScene, path: str, entry: TreeEntry | None, source: str | None) -> Verdict:
         return judge(
@@ -192,10 +192,19 @@ class Adopter:
             stopped=self._stopped,
         )
 
-    def _check(self, want: DesiredScene, candidate: Candidate) -> Verdict | LocalScene | None:
-        """Check a candidate; return the scene if it is in its place and only not recorded, None if the run stops."""
+    def _check(self, want: DesiredScene, candidate: Candidate) -> Verdict | LocalScene | str | None:
+        """Check a candidate.
+
+        Returns:
+            What it is. If the scene is on disk already, its path, or the scene if it is not recorded. None if the run
+            stops.
+        """
         try:
-            return self._standing(want) or self._judge(want, candidate.path, candidate.entry, self._source)
+            return (
+                self._on_disk_at(want.scene.id)
+                or self._standing(want)
+                or self._judge(want, candidate.path, candidate.entry, self._source)
+            )
         except InterruptedError:
             return None
         except (OSError, SedasSyncError) as error:
@@ -212,17 +221,15 @@ class Adopter:
                     return found
         return None
 
-    def _adopt_scene(
-        self, want: DesiredScene, candidates: Iterable[tuple[Candidate, Future[Verdict | LocalScene | None] | str]]
-    ) -> Iterator[File]:
+    def _adopt_scene(self, want: DesiredScene, candidates: Iterable[_Check]) -> Iterator[File]:
         """Adopt the first candidate that is the scene; yield what was done with each."""
         on_disk: str | None = None
         for candidate, checked in candidates:
-            if isinstance(checked, str):
-                yield _held(want, candidate, checked)
-                continue
             verdict = None if self._stopped() and checked.cancel() else checked.result()
             if verdict is None or self._stopped():
+                continue
+            if isinstance(verdict, str):
+                yield _held(want, candidate, verdict)
                 continue
             if isinstance(verdict, LocalScene):
                 if on_disk is None and self._writer is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from posixpath import basename
 
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.file_kind import ZIP, ending_of, folder_ending, without_endings
@@ -29,7 +30,7 @@ class Names:
         self._lengths = sorted({len(scene_id) for scene_id in wants if scene_id}, reverse=True)
         self._at = {want.path: scene_id for scene_id, want in wants.items()}
         for path, scene_id in tuple(self._at.items()):
-            name = path.rpartition("/")[2]
+            name = basename(path)
             self._at.setdefault(name, scene_id)
             self._at.setdefault(without_endings(name), scene_id)
 
@@ -45,7 +46,7 @@ class Names:
 
     def of(self, path: str) -> SceneId | None:
         """Return the scene of a file or folder: the one whose id is in its name, or whose path it has."""
-        name = path.rpartition("/")[2]
+        name = basename(path)
         return self._at.get(path) or self._at.get(name) or self.find(name) or self._at.get(without_endings(name))
 
 
@@ -88,14 +89,14 @@ def find_candidates(entries: Iterable[TreeEntry], names: Names, several: Callabl
     for folder in folders:
         if (scene_id := ids[folder]) is not None and several(scene_id) and is_free(folder):
             roots.add(folder)
-    with_list = {entry.path.rpartition("/")[0] for entry in files if _name(entry.path).lower() in _LISTS} - {""}
+    with_list = {entry.path.rpartition("/")[0] for entry in files if basename(entry.path).lower() in _LISTS} - {""}
     roots |= {folder for folder in with_list if is_free(folder)}
     outer = {folder for root in roots for folder in above(root)}
     for entry in files:
-        if is_free(entry.path) and _is_named_product(_name(entry.path), names):
+        if is_free(entry.path) and _is_named_product(basename(entry.path), names):
             outer.update(above(entry.path))
     for folder in folders:
-        if folder_ending(_name(folder)) and folder not in outer and is_free(folder):
+        if folder_ending(basename(folder)) and folder not in outer and is_free(folder):
             roots.add(folder)
             outer.update(above(folder))
     roots |= {folder for folder in folders if ids[folder] is not None and folder not in outer and is_free(folder)}
@@ -110,10 +111,6 @@ def find_candidates(entries: Iterable[TreeEntry], names: Names, several: Callabl
         else:
             sizes[root] += entry.size
     return [*(Candidate(path, size) for path, size in sizes.items()), *loose]
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _is_named_product(name: str, names: Names) -> bool:

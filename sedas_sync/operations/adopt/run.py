@@ -5,9 +5,8 @@ A file that is wrong, or that matches no dataset, is reported and left where it 
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-
-from msgspec import Struct
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.arguments import Jobs, Seconds
@@ -20,16 +19,6 @@ from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.verify import readers
 from sedas_sync.state.history import begin_run, end_run
 from sedas_sync.state.index import BatchWriter, Index
-
-
-class _Options(Struct, frozen=True, kw_only=True):
-    """What `adopt_files` was asked for."""
-
-    source: Path | None
-    how: How
-    known: bool
-    jobs: int
-    on_file: Callable[[File], None] | None
 
 
 def adopt_files(
@@ -68,13 +57,14 @@ def adopt_files(
     Raises:
         ManifestError: the mirror belongs to another manifest, or `source` is not a folder.
     """
-    place, state = _source_folder(source, context.state.root), context.state
-    options = _Options(source=place, how=how, known=known, jobs=jobs or readers(), on_file=on_file)
+    state = context.state
+    place = _source_folder(source, state.root)
+    adopt = partial(_adopt, context, source=place, how=how, known=known, jobs=jobs or readers(), on_file=on_file)
     if dry_run:
         with state.index(write=False) as (index, warnings):
             state.check_owner(index, take_over=take_over)
             search = search_archives(context, on_event=on_event, on_found=on_found)
-            return _adopt(context, options, search, index, warnings, None)
+            return adopt(search, index, warnings, None)
     with state.locked(timeout=lock_timeout), state.index(write=True) as (index, warnings):
         state.check_owner(index, take_over=take_over)
         search = search_archives(context, on_event=on_event, on_found=on_found)
@@ -83,7 +73,7 @@ def adopt_files(
         # The files that are in their places are found again.
         index.skip_when_full = True
         with BatchWriter(index, context.clock) as writer:
-            done = _adopt(context, options, search, index, warnings, writer)
+            done = adopt(search, index, warnings, writer)
         code = done.exit_code if context.stopped_with is None else context.stopped_with
         end_run(index, number, context.clock(), code, done.counts)
         return done
@@ -91,35 +81,40 @@ def adopt_files(
 
 def _adopt(
     context: MirrorContext,
-    options: _Options,
     search: SearchResult,
     index: Index,
     warnings: list[str],
     writer: BatchWriter | None,
+    *,
+    source: Path | None,
+    how: How,
+    known: bool,
+    jobs: int,
+    on_file: Callable[[File], None] | None,
 ) -> Adoption:
     """Adopt the files for scenes that were found; `writer` is None in a dry run."""
     state = context.state
     adopter = Adopter(
         context,
-        options.source,
-        options.how,
+        source,
+        how,
         wants=search.wants,
         scenes=index.local_scenes(),
         writer=writer,
-        look_up=context.look_up() if options.known else None,
+        look_up=context.look_up() if known else None,
     )
     files: list[File] = []
     if search.complete:
         state.on_step(Step("checking files", unit="file"))
-        for file in adopter.adopt(options.jobs):
+        for file in adopter.adopt(jobs):
             files.append(file)
             state.on_step(Step("checking files", len(files), len(adopter.candidates), unit="file"))
-            if options.on_file is not None:
-                options.on_file(file)
+            if on_file is not None:
+                on_file(file)
     return Adoption(
         manifest=context.manifest.name,
         mirror=str(state.root),
-        source=str(options.source or state.root),
+        source=str(source or state.root),
         search_complete=search.complete,
         dry_run=writer is None,
         files=tuple(files),

@@ -68,6 +68,7 @@ class Run:
         options: RunOptions,
     ) -> None:
         self._plan = plan
+        self._bytes_planned = plan.bytes
         self._context = context
         self._root = context.state.root
         self._archives = archives
@@ -252,7 +253,7 @@ class Run:
             manifest=plan.manifest,
             mirror=plan.mirror,
             todo={kind.value: count for kind, count in plan.counts.items() if count},
-            bytes=plan.bytes,
+            bytes=self._bytes_planned,
             free=safe_tree.free_space(str(self._root)),
         )
 
@@ -340,7 +341,7 @@ class Run:
                 # A scene of several files is in more than one of these at a time.
                 total=self._reports.done + len(self._downloads.ready) + len({task.action.id for task in tasks}),
                 bytes=self._reports.bytes + sum(transfer.done for transfer in active),
-                bytes_total=self._plan.bytes,
+                bytes_total=self._bytes_planned,
                 pending=len(self._orders.pending),
                 oldest_order_seconds=None if oldest is None else max(0.0, round((now - oldest).total_seconds(), 1)),
                 active=active,

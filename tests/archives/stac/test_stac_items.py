@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from stac_scenes import MAY, read
 
+from sedas_sync.archives.lenient import UnusableError
 from sedas_sync.archives.stac.files import with_links
-from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
+from sedas_sync.archives.stac.items import item_of, scene_of_item
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import Aoi, footprint, footprints, from_bbox
@@ -346,7 +347,7 @@ def test_link_that_is_not_http_is_not_located(archive):
     ],
 )
 def test_what_is_not_an_item(feature, what):
-    with pytest.raises(UnusableItemError, match=what):
+    with pytest.raises(UnusableError, match=what):
         item_of(feature)
 
 

@@ -7,8 +7,9 @@ import pytest
 from cdse_server import CdseServer, msi
 from stac_server import StacServer
 
-from sedas_sync.archives.stac import logins
+from sedas_sync.archives.cdse.keycloak import cdse_login
 from sedas_sync.archives.stac.archive import StacArchive
+from sedas_sync.archives.stac.earthdata import earthdata_login
 from sedas_sync.errors import AuthenticationError
 from sedas_sync.model.files import scene_of_file
 from sedas_sync.net import session
@@ -171,7 +172,7 @@ def test_wrong_cdse_login_ends_with_4(place, cdse):
 
 def test_cdse_token_is_renewed_when_it_has_expired(stac, cdse):
     api = session.Api(retries=0)
-    access = logins.cdse_login(
+    access = cdse_login(
         api, lambda _: Credentials("jane@example.org", "a-long-password"), cdse.login_url, ["127.0.0.1"], {}
     )
     with StacArchive(stac.url, ["s2"], access=access, api=api) as archive:
@@ -290,9 +291,7 @@ def test_hosts_of_earthdata(asked, sees):
         def send(self, *_, **__):
             raise AuthenticationError("not asked")
 
-    tokens = logins.EarthdataTokens(
-        NoLogin(), lambda _: pytest.fail("asked"), "https://urs.earthdata.nasa.gov/api/users/find_or_create_token", (),
-        {"EARTHDATA_TOKEN": "t0ken-t0ken"},
-    )  # fmt: skip
-    access = logins.Login(tokens.current, None, lambda: tokens.trusted_hosts, "x")
+    login_url = "https://urs.earthdata.nasa.gov/api/users/find_or_create_token"
+    environ = {"EARTHDATA_TOKEN": "t0ken-t0ken"}
+    access = earthdata_login(NoLogin(), lambda _: pytest.fail("asked"), (), login_url, environ)
     assert (access.link(asked, None)[1] == {"Authorization": "Bearer t0ken-t0ken"}) == sees

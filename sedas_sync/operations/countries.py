@@ -9,6 +9,7 @@ from typing import Any
 from sedas_sync.geometry import Polygonal, buffered, from_parts
 from sedas_sync.geometry.areas import Part
 from sedas_sync.geometry.polygons import Ring
+from sedas_sync.manifest.countries import suggested_code
 
 BUFFER_KM = 5.0
 """Added to the outline of a country, because coasts are coarse on that map and small islands are missing."""
@@ -52,6 +53,7 @@ def _shapes_of(code: str, world: dict[str, Any]) -> list[dict[str, Any]]:
     if not found:
         raise ValueError(
             f'"{code}" is not a country of the map; codes have three letters (ISO 3166-1 alpha-3), such as GBR'
+            f"{suggested_code(code)}"
         )
     return found
 

@@ -32,6 +32,8 @@ from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import unwanted_downloads
 
 _CLOCKS_APART = timedelta(hours=1)
+_ORDER_EXPIRES = timedelta(days=30)
+"""Archives restore a scene in hours or days, and offer it for some weeks at most."""
 
 
 def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, relock: bool = False) -> Plan:
@@ -246,13 +248,15 @@ def _with_unwanted_downloads(plan: Plan, root: Path, wanted: Iterable[Scene]) ->
 def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResult) -> Plan:
     """Return the plan with the orders to forget: those of scenes that the manifest's rules exclude.
 
-    The order of a scene that has only disappeared from the catalogue stays, because it may come back.
+    The order of a scene that has only disappeared from the catalogue stays for a while, because it may come back.
     """
     listed = {scene_id for offer in found.offers.values() for scene_id in offer.scenes}
     with context.state.index(write=False) as (index, _):
-        others = [order.id for order in index.orders() if order.id not in found.wants]
+        orders = [order for order in index.orders() if order.id not in found.wants]
+        others = [order.id for order in orders]
         known = _remembered(index, others)
-    if forgotten := [scene_id for scene_id in others if scene_id not in known.keys() | listed]:
+    old = {order.id for order in orders if context.clock() - order.placed > _ORDER_EXPIRES}
+    if forgotten := [scene_id for scene_id in others if scene_id not in known.keys() | listed | old]:
         # The index was lost after they were ordered.
         look_up = context.look_up()
         look_up.ask(dict.fromkeys(forgotten, archives_of(context.manifest, context.manifest.datasets)))
@@ -261,7 +265,8 @@ def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResul
     unwanted = [
         scene_id
         for scene_id in others
-        if scene_id in listed or (scene_id in known and not matches(context.manifest, known[scene_id], context.clock()))
+        if scene_id in listed | old
+        or (scene_id in known and not matches(context.manifest, known[scene_id], context.clock()))
     ]
     if not unwanted:
         return plan

@@ -197,7 +197,7 @@ def _without_files(context: MirrorContext, decision: prune.PruneDecision) -> set
     here = [action.local for action in decision.keep if action.local is not None]
     paths = [path for local in here for path in local.paths]
     unreadable: tree_listing.Unreadable = {}
-    files = tree_listing.listing(str(context.state.root), paths, unreadable) if paths else {}
+    files = tree_listing.listing(str(context.state.root), paths, unreadable=unreadable) if paths else {}
     return {
         local.id
         for local in here

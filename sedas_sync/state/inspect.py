@@ -31,6 +31,7 @@ from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_pa
 from sedas_sync.state.untracked import Verdict, judge
 
 _READERS = 4
+_STATE = f"{STATE}/"
 
 
 class Inspection(Struct):
@@ -97,17 +98,21 @@ def inspect_mirror(
         return result
     tracked = [path for scene in held.values() for path in scene.paths]
     unreadable: tree_listing.Unreadable = {}
-    expected = [*tracked, *(path for want in wants.values() for path in want.paths)]
-    files = tree_listing.listing(str(root), expected, unreadable)
-    result.unknown = len(files.keys() - set(tracked))
+    expected = (path for want in wants.values() for path in want.paths)
+    files = tree_listing.listing(str(root), tracked, expected, unreadable)
+    unknown = files.keys() - tracked
+    result.unknown = len(unknown)
     result.bytes = sum(files[path].size for path in tracked if path in files)
-    for scene in held.values():
-        if scene.path.startswith(f"{STATE}/"):
+    for scene_id, scene in held.items():
+        if scene.path.startswith(_STATE):
             files |= _interrupted_move(str(root), scene)
+        if tree_listing.all_untouched(files, scene):
+            result.observed[scene_id] = DiskState(local=scene, state=FileState.INTACT, tracked=True)
+    others = [scene_id for scene_id in {**held, **wants} if scene_id not in result.observed]
     partials = frozenset(partial_names(str(root)))
     with Pool(_READERS) as readers:
         reading = {}
-        for scene_id in {**held, **wants}:
+        for scene_id in others:
             mine, want = held.get(scene_id), wants.get(scene_id)
             # The path of a partial download takes long to compute, so it is done only if there are any.
             partial = _partial(str(root), want, partials) if partials and want is not None else 0
@@ -119,8 +124,8 @@ def inspect_mirror(
                 reading[scene_id] = readers.submit(_read_again, root, mine, files, partial)
             elif want is not None:
                 reading[scene_id] = readers.submit(_examine, root, want, files, level, filehash, partial, mine)
-        for scene_id, others in _with_other_endings(wants, held, files, tracked):
-            reading[scene_id] = readers.submit(_examine_others, root, others, files, level, filehash)
+        for scene_id, places in _with_other_endings(wants, held, files, unknown):
+            reading[scene_id] = readers.submit(_examine_others, root, places, files, level, filehash)
         _collect(result, reading, on_step)
     named = {problem.here for problem in result.problems}
     result.warnings += tree_listing.left_out({path: why for path, why in unreadable.items() if path not in named})
@@ -149,7 +154,7 @@ def _with_other_endings(
     wants: Mapping[SceneId, DesiredScene],
     held: Mapping[SceneId, LocalScene],
     files: Mapping[str, TreeEntry],
-    tracked: Iterable[str],
+    unknown: AbstractSet[str],
 ) -> Iterator[tuple[SceneId, list[DesiredScene]]]:
     """Yield desired scenes with nothing at their paths, at the paths of untracked files and folders of other endings.
 
@@ -157,7 +162,7 @@ def _with_other_endings(
     unpacked, and the index was lost.
     """
     others: dict[str, list[str]] = {}
-    for path in sorted(files.keys() - set(tracked)):
+    for path in sorted(unknown):
         folder, _, name = path.rpartition("/")
         if folder and name in NAMES:
             # The ending of the product's folder may be part of the scene's id.
@@ -382,11 +387,9 @@ def _look(
     unreadable: tree_listing.Unreadable,
     partial: int,
 ) -> DiskState | str:
-    """Return what is known of a scene without reading, or which files have to be read."""
+    """Return what is known of a scene that changed without reading, or which files have to be read."""
     there = [] if want is None else [files.get(path) for path in want.paths]
     complete = bool(there) and all(entry is not None and entry.is_file for entry in there)
-    if held is not None and all(tree_listing.untouched(files.get(file.path), file) for file in held.files):
-        return DiskState(local=held, state=FileState.INTACT, tracked=True, partial=partial)
     for path in (*(() if held is None else held.paths), *(() if want is None else want.paths)) if unreadable else ():
         if path not in files and (hidden := tree_listing.hidden_by(path, unreadable)):
             return _unreadable(held, *hidden)

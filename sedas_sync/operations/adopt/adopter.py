@@ -158,7 +158,7 @@ class Adopter:
         if self._source is None:
             expected = [*self._tracked, *(path for want in self._wants.values() for path in want.paths)]
         unreadable: tree_listing.Unreadable = {}
-        entries = tree_listing.listing(self._place, expected, unreadable)
+        entries = tree_listing.listing(self._place, expected, unreadable=unreadable)
         self.warnings += tree_listing.left_out(unreadable)
         for entry in sorted(entries.values()):
             if not entry.is_file or STATE in entry.path.split("/"):

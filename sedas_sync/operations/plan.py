@@ -94,8 +94,7 @@ def plan_mirror(
         prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
             and can be downloaded again.
         relock: the lock file is updated afterwards, so that a removal of its scenes needs no warning.
-        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it; so do `prune` and
-            `relock`.
+        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it; so does `relock`.
 
     Raises:
         LockMismatch: the lock file does not match the manifest.
@@ -111,7 +110,8 @@ def plan_mirror(
         plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
         plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
-    refresh = refresh or prune or relock
+    # A prune needs no search of its own: it removes nothing that still matches a rule, whatever a search returned.
+    refresh = refresh or relock
     found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found, refresh=refresh)
     wants = wants_from_search(found)
     disk = look_at_disk(context, wants)

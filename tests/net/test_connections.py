@@ -15,7 +15,7 @@ from proxyserver import Proxy, certify
 from sedas_sync import errors
 from sedas_sync.archives.head_sizes import remote_sizes
 from sedas_sync.model.scene import Download, Reach
-from sedas_sync.net import connections, session
+from sedas_sync.net import connections, session, sockets
 from sedas_sync.net.sockets import StoppableContext, StoppableSocket
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, Policy
@@ -626,3 +626,22 @@ def test_a_wait_for_tls_has_a_limit(tls_pair):
     for read in (reader.recv_into, reader.recv):
         with pytest.raises(TimeoutError):
             read(bytearray(10) if read == reader.recv_into else 10)
+
+
+def test_a_wait_for_tls_is_longer_than_one_tick(tls_pair, monkeypatch):
+    reader, sender = tls_pair
+    monkeypatch.setattr(sockets, "TICK", 0.001)
+
+    class Stop(threading.Event):
+        checks = 0
+
+        def is_set(self):
+            self.checks += 1
+            if self.checks == 4:
+                sender.sendall(b"late")
+            return False
+
+    for read in (reader.recv, lambda most: reader.recv_into(bytearray(most))):
+        reader.stop = Stop()
+        assert read(10) in (b"late", 4)
+        assert reader.stop.checks == 4

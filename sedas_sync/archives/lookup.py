@@ -5,8 +5,8 @@ account.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
@@ -27,8 +27,7 @@ _IN_A_LOCK = frozenset({"id", "dataset", "archive", "start"})
 """Fields of a layout that a lock file contains."""
 
 
-@dataclass(slots=True)
-class SceneLookup:
+class SceneLookup(Struct):
     """Looks scenes up by id, each once.
 
     Args:

@@ -8,12 +8,12 @@ online is kept.
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
 import msgspec
 import shapely
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, ArchiveWrapper, Warn
@@ -88,8 +88,7 @@ def write_head(out: IO[str], now: datetime) -> None:
     out.write(json.dumps({"sedas_sync_record": VERSION, "now": now.isoformat()}) + "\n")
 
 
-@dataclass(frozen=True, slots=True)
-class _RecordedAnswer:
+class _RecordedAnswer(Struct, frozen=True):
     query: Query | None
     """None if it is the answer to a look-up."""
     scenes: tuple[Scene, ...]
@@ -97,8 +96,7 @@ class _RecordedAnswer:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A record that has been read."""
 
     now: datetime

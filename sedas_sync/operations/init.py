@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import shapely
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.geometry import Polygonal
@@ -36,8 +37,7 @@ _COMMENT = 200
 """Columns of the longest comment with a feature's properties."""
 
 
-@dataclass(frozen=True, slots=True)
-class FirstManifest:
+class FirstManifest(Struct, frozen=True):
     """A first manifest."""
 
     text: str

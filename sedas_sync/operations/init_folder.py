@@ -1,16 +1,15 @@
 """Find the products in a folder and describe them as datasets. Reads names and footprints, and asks no archive."""
 
-import os
 import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from posixpath import basename
 from typing import BinaryIO
 
 import shapely
+from msgspec import Struct
 from shapely.geometry import MultiPolygon
 
 from sedas_sync.errors import ManifestError, TransferError
@@ -40,8 +39,7 @@ _MOST_TILES = 60
 """Tiles that are written into a manifest; with more, the area alone counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundProducts:
+class FoundProducts(Struct, frozen=True):
     """The datasets and areas that describe a folder."""
 
     datasets: tuple[NewDataset, ...]
@@ -52,8 +50,7 @@ class FoundProducts:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Product:
+class _Product(Struct, frozen=True):
     """A product of the folder."""
 
     scene: Scene
@@ -167,7 +164,7 @@ def _scene(name: str) -> Scene | None:
 def _listing(folder: str, path: str) -> ProductListing | None:
     """Read the list of a product's files: a file, or in a zip; None if that fails."""
     try:
-        with os.fdopen(safe_tree.open_file(folder, path, os.O_RDONLY), "rb") as file:
+        with safe_tree.reading(folder, path) as file:
             return read_listing(_from_zip(file) if path.lower().endswith(ZIP) else file.read(MAX_SIZE + 1))
     except (OSError, TransferError, *BROKEN_ZIP):
         return None

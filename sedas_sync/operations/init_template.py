@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.product_types import group_of_type
@@ -49,8 +50,7 @@ _NOTES = {
 """Comments on keys of a dataset."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDataset:
+class NewDataset(Struct, frozen=True, kw_only=True):
     """One dataset of a new manifest."""
 
     name: str
@@ -74,8 +74,7 @@ _EXAMPLE = (
 """Over an area and in days for which the sandbox has scenes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(Struct, frozen=True, kw_only=True):
     """An archive that `init --archive` knows."""
 
     table: str
@@ -149,8 +148,7 @@ auth = "planetary-computer"
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Area:
+class Area(Struct, frozen=True, kw_only=True):
     """One AOI of a new manifest."""
 
     name: str
@@ -171,8 +169,7 @@ def toml_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class Choices(Struct, frozen=True, kw_only=True):
     """What a first manifest has to select. The values were given on a command line, or are None."""
 
     archive: str = "sandbox"

@@ -5,8 +5,8 @@ the index, and `make_plan` chooses the actions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of, with_metadata
@@ -50,8 +50,7 @@ from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class Disk(Struct, frozen=True, kw_only=True):
     """What the folder and the index show of the desired scenes."""
 
     inspection: Inspection

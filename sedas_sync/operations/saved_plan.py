@@ -8,11 +8,11 @@ import hashlib
 import json
 import os
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
@@ -33,8 +33,7 @@ VERSION = 5
 _KIND = "saved_plan"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedPlan:
+class SavedPlan(Struct, frozen=True, kw_only=True):
     """A plan and what it was made from, to be reviewed and applied later.
 
     `Mirror.save` makes one, and `Mirror.resume_plan` makes it ready to be applied.

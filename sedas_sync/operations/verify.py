@@ -7,9 +7,10 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import as_completed
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.errors import TransferError

@@ -1,8 +1,8 @@
 """What a plan is made for: the scenes of a search, a lock file, a saved plan, a list or a verification."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import SceneLookup, archives_of, desired_by_lock
@@ -21,8 +21,7 @@ _LOST = "no longer in the archive; local files are left unchanged"
 _REFUSED = "this plan omits removals that were not confirmed; create a new plan to include them"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wants:
+class Wants(Struct, frozen=True, kw_only=True):
     """Desired scenes and where they come from."""
 
     scenes: Mapping[SceneId, DesiredScene]

@@ -1,8 +1,9 @@
 """A plan as text: scenes by dataset, action and reason, the totals, and the command to run next."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import cells, count, duration, printable, size
@@ -29,8 +30,7 @@ SHOWN = {
 """Signs, colours and words, in the order in which actions are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanGroup:
+class PlanGroup(Struct, frozen=True):
     """Actions of one kind in one dataset."""
 
     kind: ActionKind

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
@@ -25,8 +25,7 @@ _MANY_REPLACED = 0.2
 """The share of a mirror that may be replaced without a question."""
 
 
-@dataclass(frozen=True, slots=True)
-class PruneLimit:
+class PruneLimit(Struct, frozen=True):
     """How many files may be removed without a confirmation."""
 
     number: float = 10.0

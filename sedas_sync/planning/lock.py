@@ -10,11 +10,10 @@ not part of a lock file.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from sedas_sync.manifest import ArchiveConfig, Dataset, DateSpec, Manifest
 from sedas_sync.model.files import contents_of
@@ -70,8 +69,7 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
         return {name: file.sha256 for name, file in files.items() if file.sha256 is not None} if files else NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockHead:
+class LockHead(Struct, frozen=True, kw_only=True):
     """What a lock file was made from."""
 
     archives: Mapping[str, Mapping[str, Any]]
@@ -84,8 +82,7 @@ class LockHead:
     """First and last second of the start of an acquisition that each dataset's dates meant."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True):
     """A head and its scenes."""
 
     head: LockHead

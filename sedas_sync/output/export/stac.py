@@ -11,17 +11,16 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pystac
+from msgspec import Struct, field
 
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.geojson import Box, bounding_box
 from sedas_sync.model.events import Failure, OnStep, ignore_step
@@ -45,8 +44,7 @@ _KEYWORDS = 20
 _SUMMARISED = ("platform", "constellation", "instruments", "product:type", "processing:level", "sar:polarizations")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemGroup:
+class ItemGroup(Struct, frozen=True, kw_only=True):
     """The scenes of one collection."""
 
     id: str
@@ -67,8 +65,7 @@ class ItemGroup:
         return collection_title(self.dataset or "Further scenes", self.products, self.areas)
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """What a collection states of its items."""
 
     links: list[pystac.Link] = field(default_factory=list)
@@ -189,26 +186,12 @@ def write_geoparquet(
         raise SedasSyncError("no scene with a footprint is in the mirror; a GeoParquet file needs one")
 
     async def save() -> None:
-        await rustac().write(str(file), items, format="geoparquet")
+        await import_module("rustac").write(str(file), items, format="geoparquet")
 
     # In a thread of its own, because a notebook has a running event loop in this one.
     with Pool(1) as pool:
         pool.submit(lambda: asyncio.run(save())).result()
     return left_out
-
-
-def rustac() -> ModuleType:
-    """Return the package that writes GeoParquet.
-
-    Raises:
-        ManifestError: the extra `stac-geoparquet` is not installed.
-    """
-    try:
-        return import_module("rustac")
-    except ImportError:
-        raise ManifestError(
-            'GeoParquet needs the extra "stac-geoparquet": pip install "sedas-sync[stac,stac-geoparquet]"'
-        ) from None
 
 
 def _write_items(place: Path, group: ItemGroup, seen: _Seen, made: Iterable[StacItem], catalogue: str) -> None:

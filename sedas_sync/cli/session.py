@@ -77,6 +77,19 @@ def end_with(code: int) -> NoReturn:
 # -- files --------------------------------------------------------------------------------------------------
 
 
+def check_folder(option: str, file: str) -> None:
+    """Check that a file can be created, before a search that may take minutes.
+
+    Raises:
+        ManifestError: its folder does not exist or cannot be written.
+    """
+    folder = Path(file).parent
+    if not folder.is_dir():
+        raise ManifestError(f"{option} {file}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ManifestError(f"{option} {file}: the folder {folder} cannot be written")
+
+
 @contextmanager
 def opened_file(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
     """Open a text file.

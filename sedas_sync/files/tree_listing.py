@@ -2,9 +2,11 @@
 
 import os
 import stat as modes
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
@@ -13,7 +15,7 @@ from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.path_template import comparable
 
 
-class TreeEntry(NamedTuple):
+class TreeEntry(Struct, frozen=True, order=True, gc=False):
     """A file, link or special file below the root; not a folder."""
 
     path: str
@@ -33,7 +35,15 @@ class TreeEntry(NamedTuple):
 
 def untouched(entry: TreeEntry | None, recorded: LocalFile | LocalScene) -> bool:
     """Return whether a file has the recorded size and mtime, so that its bytes need not be read."""
-    return entry is not None and entry.is_file and (entry.size, entry.mtime_ns) == (recorded.size, recorded.mtime_ns)
+    return entry is not None and entry.mtime_ns == recorded.mtime_ns and entry.size == recorded.size and entry.is_file
+
+
+def all_untouched(entries: Mapping[str, TreeEntry], held: LocalScene) -> bool:
+    """Return whether all files of a scene have their recorded sizes and mtimes."""
+    if not held.members:
+        # Nearly all scenes of a mirror, which may have a hundred thousand.
+        return untouched(entries.get(held.path), held)
+    return all(untouched(entries.get(path), file) for path, file in zip(held.paths, held.members, strict=True))
 
 
 def look(root: str, relative: str) -> TreeEntry | None:
@@ -119,7 +129,9 @@ def _entries(
             yield TreeEntry.of(prefix + name, found)
 
 
-def listing(root: str, known: Collection[str], unreadable: list[str] | None = None) -> dict[str, TreeEntry]:
+def listing(
+    root: str, known: Collection[str], also: Iterable[str] = (), unreadable: list[str] | None = None
+) -> dict[str, TreeEntry]:
     """Return everything that `scan` yields, by path, in the spelling in which the paths are known.
 
     A file system that ignores case or Unicode normalisation may list a name in another spelling
@@ -128,21 +140,24 @@ def listing(root: str, known: Collection[str], unreadable: list[str] | None = No
     Args:
         root: The mirror's folder.
         known: Paths to look for; the first of several that are the same file gets it.
+        also: Paths to look for after these, if there are other files than these.
         unreadable: As for `scan`.
 
     Raises:
         OSError: A folder cannot be read.
     """
     entries = {entry.path: entry for entry in scan(root, unreadable=unreadable)}
-    missing = [path for path in known if path not in entries]
-    untracked = entries.keys() - set(known) if missing else ()
+    untracked = entries.keys() - known
     if not untracked:
         return entries
+    known = [*known, *also]
+    untracked -= {*known}
+    missing = [path for path in known if path not in entries] if untracked else ()
     spelled = {comparable(path): path for path in sorted(untracked, reverse=True)}
     for path in missing:
         shown = spelled.get(comparable(path))
         if shown is not None and shown in entries and same(root, path, shown):
-            entries[path] = entries.pop(shown)._replace(path=path)
+            entries[path] = replace(entries.pop(shown), path=path)
     return entries
 
 

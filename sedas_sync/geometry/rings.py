@@ -7,12 +7,13 @@ documentation states the rule.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import shapely
 from antimeridian import fix_polygon
+from msgspec import Struct
+from msgspec.structs import replace
 from shapely import LineString, MultiPolygon, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -56,8 +57,7 @@ class InDoubtError(ValueError):
     """A ring has two readings, and nothing shows which of them is meant."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Readings:
+class _Readings(Struct, frozen=True):
     """The two readings of a polygon."""
 
     written: Polygon

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec import Struct
@@ -33,7 +32,7 @@ from sedas_sync.state.staging import bytes_downloaded, partial_names
 
 
 class DatasetStatus(Struct, frozen=True, kw_only=True):
-    """One dataset."""
+    """The state of one dataset."""
 
     dataset: str
     wanted: Count | None
@@ -60,8 +59,7 @@ class PartialDownload(Struct, frozen=True, kw_only=True):
     size: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Struct, frozen=True, kw_only=True):
     """The state of a mirror.
 
     Example:
@@ -293,7 +291,7 @@ def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dic
 
 
 def _differs(scene: LocalScene, pin: LockedScene) -> bool:
-    here, right = scene.delivered, meets_lock(scene, **pin.checksums)
+    here, right = scene.delivered, meets_lock(scene, pin)
     if right is not None:
         return not right
     return None not in (pin.size, here.size) and pin.size != here.size

@@ -1,8 +1,9 @@
 """A plan as text: scenes by dataset, action and reason, the totals, and the command to run next."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import cells, count, duration, printable, size
@@ -29,8 +30,7 @@ SHOWN = {
 """Signs, colours and words, in the order in which actions are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanGroup:
+class PlanGroup(Struct, frozen=True):
     """Actions of one kind in one dataset."""
 
     kind: ActionKind
@@ -172,8 +172,8 @@ def total(of: Plan, look: Look = PLAIN) -> str:
     totals = ", ".join(parts) if parts else "no scenes"
     if not of.changes and not counts[ActionKind.WAIT] and not of.failed:
         return marked_first("Nothing to do:", f"{totals}.", look)
-    now = [action for action in of.actions if action.kind in TRANSFERS]
-    later = [action for action in of.actions if action.kind in NEEDS_ARCHIVE - TRANSFERS]
+    now = of.of(TRANSFERS)
+    later = of.of(NEEDS_ARCHIVE - TRANSFERS)
     download = f"; {amount(of, now) or 'sizes unknown until fetched'}" if now else ""
     if from_orders := amount(of, later):
         download += f"{',' if now else ';'} {from_orders} from orders"

@@ -1,15 +1,15 @@
 """Width, colour and folding of text, depending on what the terminal can do."""
 
 import os
-from dataclasses import dataclass
 from textwrap import fill
 from typing import TextIO
+
+from msgspec import Struct
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36", "dim": "2", "bold": "1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """How text is laid out.
 
     Attributes:

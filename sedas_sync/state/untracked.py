@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing, zip_records
@@ -88,7 +89,7 @@ def _judge_product(base: str, place: str, want: DesiredScene, checked: Callable[
         product = check_product(base, place, want, checked)
     except NotAScene as problem:
         return Verdict(str(problem), result=problem.result)
-    if meets_lock(product.found, sha256=None, pinned=want.pinned) is False:
+    if meets_lock(product.found, replace(want, sha256=None, contents=None)) is False:
         return Verdict("its files are not those of the lock file")
     return Verdict(product.found, added=product.added)
 

@@ -5,12 +5,12 @@ A field of an extension is written only if its value is known and the extension 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pystac
+from msgspec import Struct
 
 from sedas_sync.geometry.geojson import Box, Outline, outlines
 from sedas_sync.model.events import Failure
@@ -59,8 +59,7 @@ _LARGEST_PICTURE = 1 << 20
 """Bytes of a quick-look that is copied out of a zip."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorLinks:
+class MirrorLinks(Struct, frozen=True, kw_only=True):
     """How items lead to the files of the mirror."""
 
     root: str

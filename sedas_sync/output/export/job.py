@@ -6,10 +6,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import IncompleteSearch, ManifestError, SedasSyncError
@@ -118,8 +120,7 @@ def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[by
     return folder
 
 
-@dataclass(frozen=True, slots=True)
-class ExportJob:
+class ExportJob(Struct, frozen=True):
     """An export of one mirror."""
 
     context: MirrorContext

@@ -11,7 +11,6 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from importlib import import_module
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pystac
+from msgspec import Struct, field
 
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.threads import Pool
@@ -44,8 +44,7 @@ _KEYWORDS = 20
 _SUMMARISED = ("platform", "constellation", "instruments", "product:type", "processing:level", "sar:polarizations")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemGroup:
+class ItemGroup(Struct, frozen=True, kw_only=True):
     """The scenes of one collection."""
 
     id: str
@@ -66,8 +65,7 @@ class ItemGroup:
         return collection_title(self.dataset or "Further scenes", self.products, self.areas)
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """What a collection states of its items."""
 
     links: list[pystac.Link] = field(default_factory=list)

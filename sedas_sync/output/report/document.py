@@ -4,7 +4,6 @@ It reads no clock and no file: the same mirror gives the same document.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC
 from enum import StrEnum
 from itertools import chain
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from msgspec import Struct, field
 
 from sedas_sync import geometry
 from sedas_sync.manifest import Dataset, Manifest
@@ -42,8 +42,7 @@ class State(StrEnum):
     """Not on disk, and the last attempt failed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Struct, frozen=True, kw_only=True):
     """The content of the index of a mirror, and which of its files are on disk."""
 
     holdings: Sequence[LocalScene] = ()

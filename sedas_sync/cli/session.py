@@ -19,7 +19,7 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.text import count
-from sedas_sync.output.documents.base import Part, json_lines
+from sedas_sync.output.documents.base import JsonObject, json_lines
 from sedas_sync.output.reporters import JsonLines, PlainLines, Reporter
 from sedas_sync.output.style import can_draw_bars, can_steer, look_of
 
@@ -37,7 +37,7 @@ _LISTED = 10
 # -- documents and failures --------------------------------------------------------------------------------------------
 
 
-def print_document(document: Part | Sequence[Struct]) -> None:
+def print_document(document: JsonObject | Sequence[Struct]) -> None:
     """Print a document as JSON to standard output."""
     sys.stdout.writelines(json_lines(document))
 

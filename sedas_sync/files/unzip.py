@@ -69,7 +69,7 @@ def _opened(root: str, path: str) -> Iterator[tuple[int, zipfile.ZipFile]]:
         CannotUnpackError: it is damaged, or an entry is.
         OSError: it cannot be read, or what is unpacked cannot be written.
     """
-    with os.fdopen(safe_tree.open_file(root, path, os.O_RDONLY), "rb") as file:
+    with safe_tree.reading(root, path) as file:
         try:
             with zipfile.ZipFile(file) as opened:
                 yield file.fileno(), opened
@@ -88,7 +88,7 @@ def read_contents(root: str, path: str) -> ZipContents:
         CannotUnpackError: the zip is damaged or too large, or an entry cannot be unpacked safely.
         OSError: the zip cannot be read.
     """
-    with os.fdopen(safe_tree.open_file(root, path, os.O_RDONLY), "rb") as file:
+    with safe_tree.reading(root, path) as file:
         # Before its directory is in memory as a whole.
         length = os.fstat(file.fileno()).st_size
         try:
@@ -244,7 +244,7 @@ def read_unpacked(
     files = []
     for name, info in contents.files.items():
         digest, crc = hashlib.sha256(), 0
-        with os.fdopen(safe_tree.open_file(root, f"{place}/{name}", os.O_RDONLY), "rb") as file:
+        with safe_tree.reading(root, f"{place}/{name}") as file:
             while data := file.read(_SLICE):
                 if stopped():
                     raise InterruptedError

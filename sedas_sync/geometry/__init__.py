@@ -2,7 +2,7 @@
 
 - `aoi`: areas of interest, read strictly; `footprint`: footprints of scenes, read leniently.
 - `query_polygons`: the simple polygons that a catalogue is searched with; `grouping` joins near ones.
-- `tiles`: outlines of the tiles of Sentinel-2. `buffer`: circles, and areas around points and lines.
+- `tiles`: outlines of the tiles of Sentinel-2. `buffer`: areas around points and lines.
 - `wkt`, `geojson`: the formats. All of them come through `areas`, which checks and repairs. `rings`: what a ring
   encloses (the antimeridian and the poles). `polygons`, `sphere`: what both need.
 
@@ -11,9 +11,9 @@ catalogue has only lines or points for it. Edges are straight in degrees, as in 
 the catalogues, so that a polygon means the same region here and at the archive.
 """
 
-from sedas_sync.geometry.aoi import Aoi, from_bbox, from_geojson, from_parts, from_wkt
+from sedas_sync.geometry.aoi import Aoi, from_bbox, from_circle, from_geojson, from_parts, from_wkt
 from sedas_sync.geometry.areas import OnRepair
-from sedas_sync.geometry.buffer import buffered, from_circle
+from sedas_sync.geometry.buffer import buffered
 from sedas_sync.geometry.footprint import Footprint, footprint, footprints
 from sedas_sync.geometry.polygons import Polygonal
 from sedas_sync.geometry.tiles import tile_outline

@@ -1,19 +1,26 @@
 """Areas of interest: reading them strictly, and comparing footprints with them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import asin, atan2, cos, degrees, inf, isfinite, nextafter, pi, radians, sin, sqrt
 from typing import Any
 
 import numpy as np
 import shapely
-from shapely import box
+from shapely import Polygon, box
 
 from sedas_sync.geometry.areas import OnRepair, Part, area_of, check_degrees, with_remedy
 from sedas_sync.geometry.buffer import buffered
 from sedas_sync.geometry.footprint import Footprint
 from sedas_sync.geometry.geojson import read_geojson, read_geojson_paths
 from sedas_sync.geometry.polygons import TURN, Polygonal, Ring, polygonal, within_world
-from sedas_sync.geometry.sphere import area_km2
+from sedas_sync.geometry.sphere import EARTH_RADIUS_KM, area_km2
 from sedas_sync.geometry.wkt import NoPolygonError, OpenRingError, read_paths, read_wkt
+
+MAX_RADIUS_KM = 10_000.0
+"""Maximum radius of an AOI around a point: a hemisphere."""
+
+_CIRCLE = 720
+"""Vertices of a circle: its area is right to a hundred-thousandth."""
 
 
 class Aoi:
@@ -166,3 +173,60 @@ def from_bbox(west: float, south: float, east: float, north: float) -> Polygonal
     if shape.area == 0:
         raise ValueError("it has no area")
     return shape
+
+
+def from_circle(longitude: float, latitude: float, radius_km: float) -> Polygonal:
+    """Return the AOI of all places within a distance of a point, a small circle on the sphere.
+
+    The result is also right at the poles and across the antimeridian. Its vertices are on the circle; another version
+    must not move them, because lock files have the outline.
+
+    Raises:
+        ValueError: The point is not in the world, or the radius is not above 0 and at most `MAX_RADIUS_KM`.
+    """
+    check_degrees([(longitude, latitude)])
+    if not (isfinite(radius_km) and 0 < radius_km <= MAX_RADIUS_KM):
+        raise ValueError(f"the radius {radius_km:g} km is not above 0 and at most {MAX_RADIUS_KM:g} km")
+    north, radius = radians(abs(latitude)), radius_km / EARTH_RADIUS_KM
+    ring = _circle_with_pole(north, radius) if north + radius >= pi / 2 else _circle(north, radius)
+    sign = -1 if latitude < 0 else 1
+    polygon = Polygon([(longitude + degrees(x), sign * degrees(min(y, pi / 2))) for x, y in ring])
+    return within_world(polygon if polygon.is_valid else _around(polygon))
+
+
+def _around(polygon: Polygon) -> Polygon:
+    """Return a box around a circle that is so small that its vertices fall together."""
+    west, south, east, north = polygon.bounds
+    return box(nextafter(west, -inf), nextafter(south, -inf), nextafter(east, inf), nextafter(north, inf))
+
+
+def _circle(latitude: float, radius: float) -> Ring:
+    """Return the circle around (0, latitude) if it does not enclose a pole; radians.
+
+    Its parameter is the sine of the longitude's share of the widest one. That is smooth where meridians touch the
+    circle, however near a pole it is.
+    """
+    widest = asin(min(1.0, sin(radius) / cos(latitude)))
+    ring = []
+    for n in range(_CIRCLE):
+        t = 2 * pi * (n + 0.5) / _CIRCLE
+        longitude = widest * sin(t)
+        south, north = _crossings(latitude, radius, longitude)
+        ring.append((longitude, north if cos(t) > 0 else south))
+    return ring
+
+
+def _circle_with_pole(latitude: float, radius: float) -> Ring:
+    """Return the circle around (0, latitude) if it encloses the north pole, closed over that pole; radians."""
+    longitudes = [pi * (2 * n / _CIRCLE - 1) for n in range(_CIRCLE + 1)]
+    edge = [(longitude, _crossings(latitude, radius, longitude)[0]) for longitude in longitudes]
+    return [*edge, (pi, pi / 2), (-pi, pi / 2)]
+
+
+def _crossings(latitude: float, radius: float, longitude: float) -> tuple[float, float]:
+    """Return the latitudes, south first, where a meridian crosses the circle around (0, latitude); radians."""
+    a, b = sin(latitude), cos(latitude) * cos(longitude)
+    # The cosine of a small angle is 1, so the angle comes from its sine.
+    reach, aside = sin(radius), cos(latitude) * abs(sin(longitude))
+    middle, half = atan2(a, b), atan2(sqrt(max(0.0, (reach - aside) * (reach + aside))), cos(radius))
+    return middle - half, middle + half

@@ -1,4 +1,4 @@
-"""Areas around points, lines and polygons, on the sphere: buffers and circles.
+"""Areas around points, lines and polygons, on the sphere.
 
 A geometry is cut into cells. Each piece is grown in an azimuthal equidistant projection around its own middle (Snyder,
 Map Projections, USGS 1987, page 191), in which distances near the middle are right, and brought back. This is right at
@@ -6,7 +6,7 @@ the poles and across the antimeridian too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from math import cos, floor, inf, isfinite, nextafter, pi, radians
+from math import cos, floor, radians
 
 import numpy as np
 import shapely
@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from shapely import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
-from sedas_sync.geometry.areas import check_degrees
 from sedas_sync.geometry.polygons import POLE, TURN, Polygonal, Ring, polygonal, polygons_of, rings_of, within_world
 from sedas_sync.geometry.rings import continuous_polygon_of, path_shape
 from sedas_sync.geometry.sphere import EARTH_RADIUS_KM
 
 MAX_BUFFER_KM = 500.0
 """Maximum width of a buffer."""
-MAX_RADIUS_KM = 10_000.0
-"""Maximum radius of an AOI around a point: a hemisphere."""
 
 _Positions = NDArray[np.float64]
 
@@ -36,8 +33,6 @@ _STEP_KM = 25.0
 """Longest edge that is brought back."""
 _QUADRANT = 8
 """Edges of a quarter of a circle."""
-_CIRCLE = 720
-"""Edges of a circle around a point: its area is right to two hundred-thousandths."""
 _MARGIN = 1.007
 """An outline is this much wider: its arcs have corners, and the projection shortens distances by up to 0.2 percent."""
 
@@ -61,30 +56,6 @@ def buffered(area: Polygonal | None, paths: Sequence[Ring], km: float) -> Polygo
         shapes.append(area)
     grown = [_grown(piece, km) for shape in shapes for piece in _pieces(shape)]
     return polygonal(shapely.union_all(grown if area is None else [*grown, area]))
-
-
-def from_circle(longitude: float, latitude: float, radius_km: float) -> Polygonal:
-    """Return the AOI of all places within a distance of a point, a small circle on the sphere.
-
-    Its vertices are on the circle. Where it passes near a pole, its edges are up to 0.3 % of the radius off.
-
-    Raises:
-        ValueError: The point is not in the world, or the radius is not above 0 and at most `MAX_RADIUS_KM`.
-    """
-    check_degrees([(longitude, latitude)])
-    if not (isfinite(radius_km) and 0 < radius_km <= MAX_RADIUS_KM):
-        raise ValueError(f"the radius {radius_km:g} km is not above 0 and at most {MAX_RADIUS_KM:g} km")
-    _, back = _projection(longitude, latitude)
-    bearings = 2 * pi * (np.arange(_CIRCLE) + 0.5) / _CIRCLE
-    ring = [(x, y) for x, y in back(radius_km * np.column_stack([np.cos(bearings), np.sin(bearings)])).tolist()]
-    shape = continuous_polygon_of([[*ring, ring[0]]])
-    return within_world(shape if shape.is_valid else _around(shape))
-
-
-def _around(shape: Polygonal) -> Polygon:
-    """Return a box around a circle that is so small that its vertices fall together."""
-    west, south, east, north = shape.bounds
-    return box(nextafter(west, -inf), nextafter(south, -inf), nextafter(east, inf), nextafter(north, inf))
 
 
 def _pieces(shape: BaseGeometry) -> Iterator[BaseGeometry]:

@@ -1,13 +1,15 @@
 """What `verify` and `adopt` found and did."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sedas_sync.model.events import Failure, Summary, exit_code_of
 from sedas_sync.model.local import LocalFile, ProofLevel
 from sedas_sync.model.scene import SceneId
+
+Count = Annotated[int, Meta(ge=0)]
 
 # -- verify ----------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from sedas_sync._version import __version__
 from sedas_sync.model.hosts import matches_any
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import certificates, policy, pools, sockets
-from sedas_sync.net.explain import PROXY_LOGIN, Failure, chain_of, explain
+from sedas_sync.net.explain import PROXY_LOGIN, FailureKind, chain_of, explain
 from sedas_sync.net.policy import PORTS, Origin, PermanentError
 from sedas_sync.net.redact import shorten
 
@@ -387,6 +387,6 @@ class Connections:
         if self._stop.is_set():
             return InterruptedError("stopped")
         text, kind = explain(error, url, proxy)
-        if kind is Failure.PERMANENT and not reading:
+        if kind is FailureKind.PERMANENT and not reading:
             return PermanentError(text)
-        return ConnectionFailed(text, unsent=kind is Failure.UNSENT and not reading)
+        return ConnectionFailed(text, unsent=kind is FailureKind.UNSENT and not reading)

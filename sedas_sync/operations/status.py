@@ -17,6 +17,7 @@ from sedas_sync.model.files import meets_lock
 from sedas_sync.model.history import RunRecord, SceneState
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import ListedOrder
+from sedas_sync.model.results import Count
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count, size
 from sedas_sync.model.times import to_iso
@@ -34,25 +35,28 @@ class DatasetStatus(Struct, frozen=True, kw_only=True):
     """The state of one dataset."""
 
     dataset: str
-    wanted: int | None
-    """Its scenes in the lock file, or when it was last applied; None if it never was."""
-    held: int
-    changed: int
-    """Files on disk that differ from the index."""
-    missing: int
-    pending: int
-    """Missing scenes that are ordered from the long-term archive."""
-    bytes: int
-    differs: int = 0
-    """Files whose index rows differ from the lock file."""
+    wanted: Count | None
+    """Scenes it has in the lock file, or wanted when it was last applied; null if it never was."""
+    held: Count
+    """Of those, files on disk."""
+    changed: Count
+    """Of those, files that differ from the index."""
+    differs: Count = 0
+    """Of those, files with other bytes than in the lock file."""
+    missing: Count
+    """Wanted scenes that are not on disk."""
+    pending: Count
+    """Of the missing scenes, those that are ordered."""
+    bytes: Count
+    """Size of the files on disk."""
 
 
 class PartialDownload(Struct, frozen=True, kw_only=True):
     """A partial download."""
 
     path: str
-    size: int
-    """Its bytes on disk."""
+    """Its file below the mirror."""
+    size: Count
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 """Check whether untracked files are a scene."""
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -158,7 +157,7 @@ def _folder_within(root: str, path: str) -> str | None:
     """Return the name of the only top-level folder of a zip; None if there is no such folder."""
     found: str | None = None
     try:
-        with os.fdopen(safe_tree.open_file(root, path, os.O_RDONLY), "rb") as file:
+        with safe_tree.reading(root, path) as file:
             for name in zip_records.names(file.fileno()):
                 first = name.partition("/")[0]
                 if found not in {None, first}:

@@ -24,7 +24,8 @@ from sedas_sync.transfer.shared_state import SharedState
 _READ_MOST = 1 << 19
 """Bytes of one read, which are written and digested while they are in the processor's cache."""
 _READ_LEAST = 1 << 16
-_SMALL = 1 << 16
+_SMALL = 1 << 18
+"""Bytes of the largest file that has no note until its download ends: the note costs a flush and a rename."""
 
 
 class _WrongFile(Exception):
@@ -291,7 +292,7 @@ class RangeFetch:
         if self._split:
             self._partial.write_at(data, start)
         else:
-            # A small file is not worth a note: a kill loses no more of it.
+            # Only a kill loses the bytes of a small file; a stop writes the note.
             small = (self._incoming.total or math.inf) <= _SMALL
             self._partial.append(data, last=small or (not start and answer.ended))
         if self._follower is not None:

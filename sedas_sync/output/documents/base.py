@@ -10,10 +10,10 @@ from msgspec import UNSET, Meta, Struct
 from sedas_sync.model.events import iso
 from sedas_sync.model.order import ListedOrder, OrderState
 from sedas_sync.model.reason import Reason
+from sedas_sync.model.results import Count
 from sedas_sync.model.text import as_json
 from sedas_sync.output.reasons import reason_text
 
-Count = Annotated[int, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Time = Annotated[
     str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", extra_json_schema={"format": "date-time"})
@@ -21,7 +21,7 @@ Time = Annotated[
 """UTC, with milliseconds."""
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class JsonObject(Struct, frozen=True, kw_only=True):
     """An object in a document. A field whose default is `UNSET` is left out of the JSON if it is not set."""
 
     @classmethod
@@ -44,14 +44,14 @@ class Part(Struct, frozen=True, kw_only=True):
         return msgspec.convert(values, cls, from_attributes=True)
 
 
-class Document(Part, frozen=True, kw_only=True):
+class JsonDocument(JsonObject, frozen=True, kw_only=True):
     """A document as a whole."""
 
     schema: Literal[1] = 1
     """Version of this document's shape."""
 
 
-class ErrorDocument(Document, frozen=True, kw_only=True):
+class ErrorDocument(JsonDocument, frozen=True, kw_only=True):
     """What any command prints if it ends with an error, instead of its own document."""
 
     event: Literal["error"] = "error"
@@ -64,7 +64,7 @@ class ErrorDocument(Document, frozen=True, kw_only=True):
     """The command's exit code."""
 
 
-class ArchiveEntry(Part, frozen=True, kw_only=True):
+class ArchiveEntry(JsonObject, frozen=True, kw_only=True):
     """An archive."""
 
     type: str | None
@@ -73,7 +73,7 @@ class ArchiveEntry(Part, frozen=True, kw_only=True):
     """Its address."""
 
 
-class OrderEntry(Part, frozen=True, kw_only=True):
+class OrderEntry(JsonObject, frozen=True, kw_only=True):
     """One order from the long-term archive."""
 
     order: str
@@ -102,14 +102,14 @@ class OrderEntry(Part, frozen=True, kw_only=True):
         return cls.of(order, age_seconds=age)
 
 
-def json_line(document: Part) -> str:
+def json_line(document: JsonObject) -> str:
     """Return a document as JSON on one line."""
     return _text(document) + "\n"
 
 
-def json_lines(document: Part | Sequence[Struct]) -> Iterator[str]:
+def json_lines(document: JsonObject | Sequence[Struct]) -> Iterator[str]:
     """Yield the JSON text of a document in pieces: a field a line, and in its lists an item a line."""
-    if not isinstance(document, Part):
+    if not isinstance(document, JsonObject):
         yield from _list_lines(document, "")
     else:
         separator = "{"

@@ -6,15 +6,16 @@ from typing import Any, Literal, Self
 from msgspec import UNSET, UnsetType
 
 from sedas_sync.model.events import Failure
+from sedas_sync.model.results import Count
 from sedas_sync.model.scene import Scene
-from sedas_sync.output.documents.base import Count, Document, Part, Time
+from sedas_sync.output.documents.base import JsonDocument, JsonObject, Time
 from sedas_sync.output.export import Exported, Format
 from sedas_sync.planning.product_name import relative_orbit_of, tile_of
 
 # -- search and sources ----------------------------------------------------------------------------------------------
 
 
-class SceneEntry(Part, frozen=True, kw_only=True):
+class SceneEntry(JsonObject, frozen=True, kw_only=True):
     """One scene."""
 
     id: str
@@ -80,7 +81,7 @@ class SceneEntry(Part, frozen=True, kw_only=True):
         )
 
 
-class SearchDocument(Document, frozen=True, kw_only=True):
+class SearchDocument(JsonDocument, frozen=True, kw_only=True):
     """`search`: what the archive offers."""
 
     manifest: str
@@ -91,7 +92,7 @@ class SearchDocument(Document, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-class SourcesEntry(Part, frozen=True, kw_only=True):
+class SourcesEntry(JsonObject, frozen=True, kw_only=True):
     """One archive of the manifest."""
 
     archive: str
@@ -104,7 +105,7 @@ class SourcesEntry(Part, frozen=True, kw_only=True):
     """Groups of satellites: each with its `name` and the other fields that the archive states."""
 
 
-class SourcesDocument(Document, frozen=True, kw_only=True):
+class SourcesDocument(JsonDocument, frozen=True, kw_only=True):
     """`sources`: what this account may search."""
 
     archives: list[SourcesEntry]
@@ -114,14 +115,14 @@ class SourcesDocument(Document, frozen=True, kw_only=True):
 # -- written files ---------------------------------------------------------------------------------------------------
 
 
-class LeftOutEntry(Part, frozen=True, kw_only=True):
+class LeftOutEntry(JsonObject, frozen=True, kw_only=True):
     """One scene."""
 
     id: str
     reason: str
 
 
-class ExportDocument(Document, frozen=True, kw_only=True):
+class ExportDocument(JsonDocument, frozen=True, kw_only=True):
     """`export`: what was written. It goes with `--out`, or with `--format stac`."""
 
     manifest: str
@@ -144,7 +145,7 @@ class ExportDocument(Document, frozen=True, kw_only=True):
         return cls.of(done, left_out=[LeftOutEntry(id=item.id, reason=item.error) for item in done.left_out])
 
 
-class ReportDocument(Document, frozen=True, kw_only=True):
+class ReportDocument(JsonDocument, frozen=True, kw_only=True):
     """`report`: the page that was written."""
 
     manifest: str
@@ -158,7 +159,7 @@ class ReportDocument(Document, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-class InitDocument(Document, frozen=True, kw_only=True):
+class InitDocument(JsonDocument, frozen=True, kw_only=True):
     """`init`: the manifest that was written."""
 
     manifest: str
@@ -168,7 +169,7 @@ class InitDocument(Document, frozen=True, kw_only=True):
     """Features that were left out, and whether the archive has no scenes over the areas."""
 
 
-class ExtentEntry(Part, frozen=True, kw_only=True):
+class ExtentEntry(JsonObject, frozen=True, kw_only=True):
     """A bounding box."""
 
     west: float
@@ -181,7 +182,7 @@ class ExtentEntry(Part, frozen=True, kw_only=True):
     """Degrees of latitude."""
 
 
-class AoiEntry(Part, frozen=True, kw_only=True):
+class AoiEntry(JsonObject, frozen=True, kw_only=True):
     """One AOI."""
 
     name: str
@@ -196,7 +197,7 @@ class AoiEntry(Part, frozen=True, kw_only=True):
     """Outlines that an archive is searched with, for this AOI alone."""
 
 
-class ValidateDocument(Document, frozen=True, kw_only=True):
+class ValidateDocument(JsonDocument, frozen=True, kw_only=True):
     """`validate`: the mistakes of a manifest."""
 
     manifest: str
@@ -212,7 +213,7 @@ class ValidateDocument(Document, frozen=True, kw_only=True):
     """Its areas; only of a valid manifest."""
 
 
-class SandboxDocument(Document, frozen=True, kw_only=True):
+class SandboxDocument(JsonDocument, frozen=True, kw_only=True):
     """`sandbox`: where the embedded archive listens."""
 
     url: str
@@ -223,7 +224,7 @@ class SandboxDocument(Document, frozen=True, kw_only=True):
     """Password."""
 
 
-class CompletionDocument(Document, frozen=True, kw_only=True):
+class CompletionDocument(JsonDocument, frozen=True, kw_only=True):
     """`completion`: a script for a shell."""
 
     shell: str

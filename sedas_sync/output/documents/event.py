@@ -6,10 +6,10 @@ from msgspec import to_builtins
 
 from sedas_sync.model.events import Event, Skipped
 from sedas_sync.model.reason import ReasonCode
-from sedas_sync.output.documents.base import Part, Time
+from sedas_sync.output.documents.base import JsonObject, Time
 
 
-class SkippedEntry(Part, frozen=True, kw_only=True):
+class SkippedEntry(JsonObject, frozen=True, kw_only=True):
     """A scene was skipped because it cannot be downloaded."""
 
     time: Time

@@ -7,22 +7,14 @@ from msgspec import field
 
 from sedas_sync.model.events import Failure
 from sedas_sync.model.local import ProofLevel
-from sedas_sync.model.results import Adoption, Finding, Result, VerifiedFile, VerifyReport
-from sedas_sync.operations.status import Status
-from sedas_sync.output.documents.base import (
-    ArchiveEntry,
-    Count,
-    Document,
-    OrderEntry,
-    Part,
-    Sha256,
-    Time,
-)
+from sedas_sync.model.results import Adoption, Count, Finding, Result, VerifiedFile, VerifyReport
+from sedas_sync.operations.status import DatasetStatus, PartialDownload, Status
+from sedas_sync.output.documents.base import ArchiveEntry, JsonDocument, JsonObject, OrderEntry, Sha256, Time
 
 # -- status ----------------------------------------------------------------------------------------------------------
 
 
-class StatusSummary(Part, frozen=True, kw_only=True):
+class StatusSummary(JsonObject, frozen=True, kw_only=True):
     """The mirror as a whole."""
 
     wanted: Count
@@ -65,35 +57,7 @@ class StatusSummary(Part, frozen=True, kw_only=True):
     """Whether every dataset was applied, the last run had no failure, and nothing is missing or changed."""
 
 
-class DatasetEntry(Part, frozen=True, kw_only=True):
-    """One dataset."""
-
-    dataset: str
-    wanted: Count | None
-    """Scenes it has in the lock file, or wanted when it was last applied; null if it never was."""
-    held: Count
-    """Of those, files on disk."""
-    changed: Count
-    """Of those, files that differ from the index."""
-    differs: Count
-    """Of those, files with other bytes than in the lock file."""
-    missing: Count
-    """Wanted scenes that are not on disk."""
-    pending: Count
-    """Of the missing scenes, those that are ordered."""
-    bytes: Count
-    """Size of the files on disk."""
-
-
-class PartialEntry(Part, frozen=True, kw_only=True):
-    """A partial download."""
-
-    path: str
-    """Its file below the mirror."""
-    size: Count
-
-
-class RunEntry(Part, frozen=True, kw_only=True):
+class RunEntry(JsonObject, frozen=True, kw_only=True):
     """The last run; null before the first."""
 
     command: str
@@ -108,7 +72,7 @@ class RunEntry(Part, frozen=True, kw_only=True):
     """What it did: the summary of `apply`, or the counts of `adopt`."""
 
 
-class StatusDocument(Document, frozen=True, kw_only=True):
+class StatusDocument(JsonDocument, frozen=True, kw_only=True):
     """`status`: how the mirror compares with its lock file or its last apply."""
 
     manifest: str
@@ -119,11 +83,11 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     """The lock file it is compared with; null if it is the last apply."""
     summary: StatusSummary
     """The mirror as a whole."""
-    datasets: list[DatasetEntry]
+    datasets: list[DatasetStatus]
     """Each dataset of the manifest."""
     orders: list[OrderEntry]
     """Orders, as in `orders`."""
-    partials: list[PartialEntry]
+    partials: list[PartialDownload]
     """Partial downloads."""
     failures: list[Failure]
     last_run: RunEntry | None
@@ -156,7 +120,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
 # -- verify ----------------------------------------------------------------------------------------------------------
 
 
-class FindingCounts(Part, frozen=True, kw_only=True):
+class FindingCounts(JsonObject, frozen=True, kw_only=True):
     """Number of files with each finding."""
 
     ok: Count
@@ -173,7 +137,7 @@ class FindingCounts(Part, frozen=True, kw_only=True):
     """Bytes of the files of the index."""
 
 
-class VerifiedEntry(Part, frozen=True, kw_only=True):
+class VerifiedEntry(JsonObject, frozen=True, kw_only=True):
     """One file."""
 
     id: str | None
@@ -205,7 +169,7 @@ class VerifiedEntry(Part, frozen=True, kw_only=True):
         )
 
 
-class VerifyDocument(Document, frozen=True, kw_only=True):
+class VerifyDocument(JsonDocument, frozen=True, kw_only=True):
     """`verify`: what the mirror's files are."""
 
     manifest: str
@@ -238,7 +202,7 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
 # -- adopt -----------------------------------------------------------------------------------------------------------
 
 
-class ResultCounts(Part, frozen=True, kw_only=True):
+class ResultCounts(JsonObject, frozen=True, kw_only=True):
     """Number of files with each result. The folder of a scene counts as one."""
 
     adopted: Count
@@ -264,7 +228,7 @@ class AdoptSummary(ResultCounts, frozen=True, kw_only=True):
     """Bytes with each result."""
 
 
-class AdoptedEntry(Part, frozen=True, kw_only=True):
+class AdoptedEntry(JsonObject, frozen=True, kw_only=True):
     """One file, or folder of a scene."""
 
     file: str
@@ -283,7 +247,7 @@ class AdoptedEntry(Part, frozen=True, kw_only=True):
     """Files in the folder of a product that the product does not list; they are left alone."""
 
 
-class AdoptDocument(Document, frozen=True, kw_only=True):
+class AdoptDocument(JsonDocument, frozen=True, kw_only=True):
     """`adopt`: what was done with the files that are on disk."""
 
     manifest: str

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from typing import Self
 
 from sedas_sync.model.history import Change, ChangeKind, RunRecord
-from sedas_sync.output.documents.base import Count, Document, Part, Time
+from sedas_sync.model.results import Count
+from sedas_sync.output.documents.base import JsonDocument, JsonObject, Time
 
 _COUNTS = ("fetched", "adopted", "ordered", "pending", "unfinished", "unordered", "pruned", "failed", "bytes")
 
 
-class HistoryEntry(Part, frozen=True, kw_only=True):
+class HistoryEntry(JsonObject, frozen=True, kw_only=True):
     """One run."""
 
     command: str
@@ -65,7 +66,7 @@ class HistoryEntry(Part, frozen=True, kw_only=True):
         )
 
 
-class HistoryDocument(Document, frozen=True, kw_only=True):
+class HistoryDocument(JsonDocument, frozen=True, kw_only=True):
     """`history`: the runs of this mirror."""
 
     manifest: str
@@ -79,7 +80,7 @@ class HistoryDocument(Document, frozen=True, kw_only=True):
         return cls(manifest=manifest, mirror=mirror, runs=[HistoryEntry.about(run) for run in runs])
 
 
-class ChangeEntry(Part, frozen=True, kw_only=True):
+class ChangeEntry(JsonObject, frozen=True, kw_only=True):
     """One change."""
 
     time: Time
@@ -91,7 +92,7 @@ class ChangeEntry(Part, frozen=True, kw_only=True):
     """When a late scene was acquired, the ids of the scenes that supersede it, or what it was before; often empty."""
 
 
-class ChangesDocument(Document, frozen=True, kw_only=True):
+class ChangesDocument(JsonDocument, frozen=True, kw_only=True):
     """`changes`: what changed in the catalogue and in this mirror."""
 
     manifest: str

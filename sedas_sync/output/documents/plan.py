@@ -9,21 +9,15 @@ from sedas_sync.model.local import ProofLevel
 from sedas_sync.model.order import OrderState
 from sedas_sync.model.plan import ActionKind, Plan, bytes_of
 from sedas_sync.model.reason import ReasonCode, RuleName
-from sedas_sync.output.documents.base import (
-    ArchiveEntry,
-    Count,
-    Document,
-    Part,
-    Sha256,
-    Time,
-)
+from sedas_sync.model.results import Count
+from sedas_sync.output.documents.base import ArchiveEntry, JsonDocument, JsonObject, Sha256, Time
 from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock_changes import LockUpdate
 
 # -- plan ------------------------------------------------------------------------------------------------------------
 
 
-class ActionCounts(Part, frozen=True, kw_only=True):
+class ActionCounts(JsonObject, frozen=True, kw_only=True):
     """Number of scenes with each action."""
 
     keep: Count
@@ -52,7 +46,7 @@ class ActionCounts(Part, frozen=True, kw_only=True):
     """Bytes to download, now and from orders, with estimates for scenes whose size is not stated."""
 
 
-class ActionEntry(Part, frozen=True, kw_only=True):
+class ActionEntry(JsonObject, frozen=True, kw_only=True):
     """The action of one scene."""
 
     action: ActionKind
@@ -69,7 +63,7 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     """Name of the archive it comes from, if the manifest has several."""
 
 
-class PlanDocument(Document, frozen=True, kw_only=True):
+class PlanDocument(JsonDocument, frozen=True, kw_only=True):
     """`plan`, and `apply --dry-run`: what apply would do."""
 
     manifest: str
@@ -113,7 +107,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
 # -- lock ------------------------------------------------------------------------------------------------------------
 
 
-class ChangedEntry(Part, frozen=True, kw_only=True):
+class ChangedEntry(JsonObject, frozen=True, kw_only=True):
     """A scene that changed."""
 
     id: str
@@ -121,7 +115,7 @@ class ChangedEntry(Part, frozen=True, kw_only=True):
     """What changed."""
 
 
-class LockDocument(Document, frozen=True, kw_only=True):
+class LockDocument(JsonDocument, frozen=True, kw_only=True):
     """`lock`: what is locked, and what changed."""
 
     manifest: str
@@ -165,7 +159,7 @@ class LockDocument(Document, frozen=True, kw_only=True):
 # -- why -------------------------------------------------------------------------------------------------------------
 
 
-class OfferEntry(Part, frozen=True, kw_only=True):
+class OfferEntry(JsonObject, frozen=True, kw_only=True):
     """An archive that lists the scene."""
 
     archive: str
@@ -174,7 +168,7 @@ class OfferEntry(Part, frozen=True, kw_only=True):
     """Whether it can be downloaded there without an order."""
 
 
-class VerdictEntry(Part, frozen=True, kw_only=True):
+class VerdictEntry(JsonObject, frozen=True, kw_only=True):
     """What one dataset decides."""
 
     dataset: str
@@ -186,7 +180,7 @@ class VerdictEntry(Part, frozen=True, kw_only=True):
     """The rule and the numbers, as a sentence."""
 
 
-class FileEntry(Part, frozen=True, kw_only=True):
+class FileEntry(JsonObject, frozen=True, kw_only=True):
     """The scene's file."""
 
     path: str
@@ -198,7 +192,7 @@ class FileEntry(Part, frozen=True, kw_only=True):
     """Name of the archive it came from, if the manifest has several."""
 
 
-class SceneOrder(Part, frozen=True, kw_only=True):
+class SceneOrder(JsonObject, frozen=True, kw_only=True):
     """The scene's order."""
 
     order: str
@@ -212,7 +206,7 @@ class SceneOrder(Part, frozen=True, kw_only=True):
     """How often the scene has been ordered."""
 
 
-class PruneEntry(Part, frozen=True, kw_only=True):
+class PruneEntry(JsonObject, frozen=True, kw_only=True):
     """What `apply --prune` does with the file."""
 
     removes: bool
@@ -221,7 +215,7 @@ class PruneEntry(Part, frozen=True, kw_only=True):
     reason_code: ReasonCode
 
 
-class SiblingEntry(Part, frozen=True, kw_only=True):
+class SiblingEntry(JsonObject, frozen=True, kw_only=True):
     """Another scene of the same tile and day."""
 
     id: str
@@ -231,7 +225,7 @@ class SiblingEntry(Part, frozen=True, kw_only=True):
     """A dataset that excludes it, and why; null if one matches it."""
 
 
-class WhyDocument(Document, frozen=True, kw_only=True):
+class WhyDocument(JsonDocument, frozen=True, kw_only=True):
     """`why`: one scene explained."""
 
     id: str

@@ -15,13 +15,12 @@ from datetime import datetime
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pystac
 from msgspec import Struct, field
 
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.geojson import Box, bounding_box
 from sedas_sync.model.events import Failure, OnStep, ignore_step
@@ -187,26 +186,12 @@ def write_geoparquet(
         raise SedasSyncError("no scene with a footprint is in the mirror; a GeoParquet file needs one")
 
     async def save() -> None:
-        await rustac().write(str(file), items, format="geoparquet")
+        await import_module("rustac").write(str(file), items, format="geoparquet")
 
     # In a thread of its own, because a notebook has a running event loop in this one.
     with Pool(1) as pool:
         pool.submit(lambda: asyncio.run(save())).result()
     return left_out
-
-
-def rustac() -> ModuleType:
-    """Return the package that writes GeoParquet.
-
-    Raises:
-        ManifestError: the extra `stac-geoparquet` is not installed.
-    """
-    try:
-        return import_module("rustac")
-    except ImportError:
-        raise ManifestError(
-            'GeoParquet needs the extra "stac-geoparquet": pip install "sedas-sync[stac,stac-geoparquet]"'
-        ) from None
 
 
 def _write_items(place: Path, group: ItemGroup, seen: _Seen, made: Iterable[StacItem], catalogue: str) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.archives.stac.storage import Storage, storage_of
+from sedas_sync.model.files import above
 from sedas_sync.model.path_template import comparable
 from sedas_sync.model.path_template import safe_name as _safe_name
 from sedas_sync.model.scene import NOTHING, RemoteFile
@@ -362,19 +363,13 @@ def _names(assets: Mapping[str, Any]) -> dict[str, str]:
     taken: Counter[str] = Counter()
     for plain, _ in {(comparable(name), same[key]) for key, name in wanted.items()}:
         taken[plain] += 1
-        taken.update(_above(plain))
+        taken.update(above(plain))
     names = {}
     for key, name in wanted.items():
         plain = comparable(name)
-        alone = taken[plain] == 1 and not any(above in map(comparable, wanted.values()) for above in _above(plain))
+        alone = taken[plain] == 1 and not any(folder in map(comparable, wanted.values()) for folder in above(plain))
         names[key] = name if alone else safe_name(f"{key}-{name.rpartition('/')[2]}")
     return names
-
-
-def _above(name: str) -> Iterator[str]:
-    while "/" in name:
-        name = name.rpartition("/")[0]
-        yield name
 
 
 def _local_path(asset: Mapping[str, Any]) -> str | None:

@@ -68,7 +68,7 @@ class TestGeodes(SharedContract):
 
 
 def test_a_search_that_eodag_ends_early_is_asked_again_in_parts(monkeypatch):
-    with Geodes(days=range(1, 12), most=3) as server:
+    with Geodes(days=range(1, 8), most=3) as server:
         archive = open_geodes(monkeypatch, server)
         found = [scene.id for scene in archive.find(APRIL, warn=no_warning)]
         assert sorted(found) == sorted(server.zips)
@@ -77,7 +77,7 @@ def test_a_search_that_eodag_ends_early_is_asked_again_in_parts(monkeypatch):
 
 @pytest.mark.parametrize("matched", effort([2, 0], [3, 2, 0, -1]))
 def test_a_count_that_is_wrong_ends_no_search(monkeypatch, matched):
-    with Geodes(days=range(1, 12), most=3) as server:
+    with Geodes(days=range(1, 8), most=3) as server:
         server.matched = matched
         found = [scene.id for scene in open_geodes(monkeypatch, server).find(APRIL, warn=no_warning)]
         assert sorted(found) == sorted(server.zips)

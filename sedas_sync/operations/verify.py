@@ -4,9 +4,10 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 `sedas_sync.planning.compare.choose_actions` and carried out by `sedas_sync.operations.apply.run`.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import as_completed
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -284,11 +285,14 @@ def _read(
     bytes_read = 0
     on_file(0, 0, len(tasks), total)
     with Pool(jobs) as pool:
-        reading = [pool.submit(_verify_one, root, task, entries.get(task.path), filehash) for task in tasks]
-        for future in as_completed(reading):
-            done.append(future.result())
+        reading = (pool.submit(_verify_one, root, task, entries.get(task.path), filehash) for task in tasks)
+        # Few files are read ahead: a mirror of folders can have a million.
+        ahead = deque(islice(reading, 4 * jobs))
+        while ahead:
+            done.append(ahead.popleft().result())
             bytes_read += done[-1].size
             on_file(len(done), bytes_read, len(tasks), total)
+            ahead.extend(islice(reading, 1))
     return done
 
 

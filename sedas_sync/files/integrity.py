@@ -195,6 +195,7 @@ class Proof:
         self._begin()
 
     def _begin(self) -> None:
+        self._passed = 0
         name = algorithm(self._digest)
         needed = self._hashed or self.level != "size" or self._locked_sha256 is not None or name is not None
         self._sha256: _Hash | None = hashlib.sha256() if needed else None
@@ -205,7 +206,8 @@ class Proof:
         enforced = self._locked_sha256 is not None or (name is not None and self._filehash == "enforce")
         self._stream = ZipStream() if self._zipped and self.level == "crc" and not enforced else None
         digests = [made.update for made in (self._sha256, self._other) if made is not None]
-        self.digesters: tuple[Digester, ...] = (Digester(*digests),)
+        self.digesters: tuple[Digester, ...] = (Digester(*digests),) if digests else ()
+        """None if only the length is to be checked."""
         if self._stream is not None:
             self.digesters += (Digester(self._stream.update),)
 
@@ -218,13 +220,14 @@ class Proof:
 
     @property
     def position(self) -> int:
-        """Bytes that every digester has processed."""
-        return min([digester.position for digester in self.digesters])
+        """Bytes that every digester has processed; without any, those that have passed."""
+        return min([digester.position for digester in self.digesters], default=self._passed)
 
     def update(self, data: memoryview | bytes) -> None:
         """Process the next bytes with every digester."""
         for digester in self.digesters:
             digester.update(data)
+        self._passed += len(data)
 
     def catch_up(self, file: int, end: int) -> None:
         """Read the bytes up to `end` that are missing from the file.
@@ -233,8 +236,9 @@ class Proof:
             EOFError: The file is shorter.
             InterruptedError: `stopped` returned true.
         """
-        if self.position < end:
+        if self.digesters and self.position < end:
             read_on(file, end, *self.digesters, stopped=self._stopped)
+        self._passed = end
 
     def finish(self, file: int) -> FileCheck:
         """Return the result for the whole file; read again only entries of the zip that could not be followed.

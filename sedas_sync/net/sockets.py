@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sedas_sync.files.threads import call_aside
 
@@ -34,7 +34,10 @@ class RequestStopped(Exception):
 
 
 class StoppableSocket(socket.socket):
-    """A connected socket. Its timeout is that of one wait for bytes."""
+    """A connected socket. Its timeout is that of one wait for bytes.
+
+    For the kernel it never blocks. So a read that finds bytes is one system call, and only one that finds none waits.
+    """
 
     stop: threading.Event
     _seconds: float | None = None
@@ -49,9 +52,8 @@ class StoppableSocket(socket.socket):
     def settimeout(self, value: float | None) -> None:
         """Set how long one wait may take, in seconds; None for no limit."""
         self._seconds = value
-        tick = TICK if value is None else min(value, TICK)
-        if tick != super().gettimeout():
-            super().settimeout(tick)
+        if super().gettimeout() != 0:
+            super().settimeout(0)
 
     def gettimeout(self) -> float | None:
         """Return how long one wait may take."""
@@ -61,13 +63,17 @@ class StoppableSocket(socket.socket):
         """Return a file of the connection. Its buffer takes the head of an answer and a small body at once."""
         return super().makefile(mode, buffering, **kwargs)
 
+    def recv(self, *args: Any) -> bytes:
+        """Read at least one byte; none if the peer closed the connection."""
+        return self._in_ticks(select.POLLIN, super().recv, *args)
+
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """Read at least one byte; 0 if the peer closed the connection."""
-        return self._in_ticks(super().recv_into, *args, **kwargs)
+        return self._in_ticks(select.POLLIN, super().recv_into, *args, **kwargs)
 
     def send(self, *args: Any) -> int:
         """Send at least one byte."""
-        return self._in_ticks(super().send, *args)
+        return self._in_ticks(select.POLLOUT, super().send, *args)
 
     def sendall(self, data: Any, *args: Any) -> None:
         """Send everything."""
@@ -76,53 +82,56 @@ class StoppableSocket(socket.socket):
             while sent < len(view):
                 sent += self.send(view[sent:], *args)
 
-    def _in_ticks(self, call: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
-        late = math.inf
+    def _in_ticks(self, event: int, call: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+        """Make a call that does not block; repeat it after each wait for the event that it needs."""
+        late: float | None = None
         while True:
             if self.stop.is_set():
                 raise RequestStopped
             try:
                 return call(*args, **kwargs)
-            except TimeoutError:
-                now = time.monotonic()
-                if self._seconds is not None:
-                    late = min(late, now + self._seconds - TICK)
-                if now >= late:
-                    raise
+            except BlockingIOError:
+                wanted = event
+            except ssl.SSLWantReadError:
+                # TLS may have to read before it can write, and the other way round.
+                wanted = select.POLLIN
+            except ssl.SSLWantWriteError:
+                wanted = select.POLLOUT
+            now = time.monotonic()
+            late = late or now + (math.inf if self._seconds is None else self._seconds)
+            if now >= late:
+                raise TimeoutError("timed out")
+            waiting = select.poll()
+            waiting.register(self, wanted)
+            waiting.poll(1000 * min(TICK, late - now))
 
 
 class StoppableTlsSocket(StoppableSocket, ssl.SSLSocket):
     """The same with TLS. A verification error carries the issuer of the certificate."""
 
-    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+    def recv_into(self, buffer: Any, nbytes: int | None = None, _flags: int = 0) -> int:
         """Read at least one byte, and as many records as have arrived.
 
         TLS gives one record at a time, at most 16 KB. A large file has so many that what is done after each read would
         cost several times as much as TLS itself.
         """
-        done = super().recv_into(buffer, nbytes, flags)
+        read = cast("Callable[[int, memoryview], int]", super().read)
         with memoryview(buffer) as view:
             size = nbytes or len(view)
-            while 0 < done < size and (self.pending() or self._has_arrived()):
-                try:
-                    more = ssl.SSLSocket.recv_into(self, view[done:size])
-                except OSError:
-                    # The rest of a record is still to come, or the connection broke, as the next read shows.
-                    break
-                if not more:
-                    break
-                done += more
-        return done
-
-    def _has_arrived(self) -> bool:
-        waiting = select.poll()
-        waiting.register(self, select.POLLIN)
-        return bool(waiting.poll(0))
+            try:
+                done = self._in_ticks(select.POLLIN, read, size, view)
+                # If no more has arrived, or the connection broke, the next read shows it.
+                with suppress(OSError):
+                    while 0 < done < size and (more := read(size - done, view[done:])):
+                        done += more
+            except ValueError as error:
+                raise ConnectionAbortedError("the connection was shut down") from error
+            return done
 
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands."""
         try:
-            self._in_ticks(super().do_handshake, block)
+            self._in_ticks(select.POLLIN, super().do_handshake, block)
         except ssl.SSLCertVerificationError as error:
             error.issuer = _issuer(self)  # type: ignore[attr-defined]
             raise

@@ -7,6 +7,7 @@ machine. It knows no archive and no index. The order of the steps makes a kill a
 2. Attempt: one request asks for the missing bytes (`answers`), and its body goes to the partial file. An answer that is
    not a range of the same file starts at the first byte again.
 3. Ranges: if the server is slow and connections are free, several connections fetch the rest (`ranges`).
+   Received bytes are written and counted before more are read (`receive`).
 4. Proof: length, checksums and the zip are checked while the bytes arrive, in the same thread or in others (`prove`).
    A failed attempt is repeated after a pause, or ends the download (`attempts`).
 5. Commit: the partial file is flushed, renamed to its final path, and its folder is flushed.

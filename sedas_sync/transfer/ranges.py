@@ -13,19 +13,17 @@ import threading
 from sedas_sync.files.threads import DaemonThread
 from sedas_sync.net.connections import PARTIAL, Answer, ConnectionFailed
 from sedas_sync.net.policy import PermanentError
-from sedas_sync.transfer import prove
 from sedas_sync.transfer.answers import FileRequests
 from sedas_sync.transfer.attempts import AttemptFailed
 from sedas_sync.transfer.incoming import IncomingFile
 from sedas_sync.transfer.pace import Growth, Meter
 from sedas_sync.transfer.range_table import MIN_RANGE, Range, RangeTable
+from sedas_sync.transfer.receive import Receiver
 from sedas_sync.transfer.shared_state import SharedState
 
 _READ_MOST = 1 << 19
 """Bytes of one read, which are written and digested while they are in the processor's cache."""
 _READ_LEAST = 1 << 16
-_SMALL = 1 << 18
-"""Bytes of the largest file that has no note until its download ends: the note costs a flush and a rename."""
 
 
 class _WrongFile(Exception):
@@ -53,13 +51,11 @@ class RangeFetch:
         self._read_size = shared.read_size(_READ_MOST)
         self._changed = threading.Condition()
         self._table = RangeTable([])
-        self._split = False
+        self._receiver = Receiver(incoming, requests, shared)
         self._connections = 1
         self._threads: list[DaemonThread] = []
         self._failure: BaseException | None = None
         self._ending = False
-        self._received = 0
-        self._follower: prove.Follower | None = None
         self._meter: Meter | None = None
         """None if too few bytes are missing for more connections. Not made for them: the clock of the processors is
         slow on a busy machine."""
@@ -87,7 +83,7 @@ class RangeFetch:
         if isinstance(self._failure, _WrongFile):
             self._incoming.splittable = False
             self._incoming.discard_changed()
-        lasting = not self._split or isinstance(self._failure, OSError) or self._partial.missing()
+        lasting = not self._receiver.split or isinstance(self._failure, OSError) or self._partial.missing()
         if self._failure is not None and lasting:
             raise self._failure
         if not self._partial.contiguous:
@@ -96,7 +92,7 @@ class RangeFetch:
     def _set_missing(self, missing: list[tuple[int, float]]) -> None:
         self._table = RangeTable(missing)
         if self._table.left >= 2 * MIN_RANGE:
-            self._meter = Meter(self._shared.clock(), 0)
+            self._meter = Meter(self._shared.clock(), self._incoming.received)
 
     def _run_first(self, answer: Answer | None) -> None:
         """Fetch ranges over the first connection, and wait for the others."""
@@ -146,11 +142,7 @@ class RangeFetch:
         for thread in self._threads:
             thread.join()
         self._shared.report_pace(id(self), None)
-        if self._follower is not None:
-            if whole:
-                self._follower.finish()
-            else:
-                self._follower.stop()
+        self._receiver.end(whole=whole)
 
     # -- connections
 
@@ -158,19 +150,14 @@ class RangeFetch:
         """Begin to use several connections."""
         self._partial.allow_gaps()
         self._read_size = self._shared.read_size(max(_READ_LEAST, min((self._incoming.total or 0) >> 9, _READ_MOST)))
-        self._split = True
-        self._follow()
+        self._receiver.split = True
+        self._receiver.follow()
         self._add_connections()
-
-    def _follow(self) -> None:
-        """Prove in threads from now on."""
-        if self._follower is None:
-            self._follower = prove.Follower(self._partial, self._incoming.proof)
 
     def _add_connections(self) -> None:
         """Add connections while there is work for them; called by the first one only."""
         growth, shared = self._growth, self._shared
-        if not growth.may_add(shared.clock(), self._received, self._connections):
+        if not growth.may_add(shared.clock(), self._incoming.received, self._connections):
             return
         before = self._connections
         for _ in range(growth.limit - before):
@@ -193,7 +180,7 @@ class RangeFetch:
                     shared.budget.release()
                 break
         if self._connections > before:
-            growth.added(before, shared.pace_of(id(self)), shared.clock(), self._received)
+            growth.added(before, shared.pace_of(id(self)), shared.clock(), self._incoming.received)
 
     def _is_surplus(self) -> bool:
         """Whether a further connection should end."""
@@ -211,7 +198,7 @@ class RangeFetch:
         at = self._partial.contiguous
         try:
             while not self._ending and (first or not self._is_surplus()):
-                share = 2 * max(1, min(self._growth.limit, self._connections)) if self._split else None
+                share = 2 * max(1, min(self._growth.limit, self._connections)) if self._receiver.split else None
                 one = self._table.take(self._shared.clock(), share)
                 if one is None:
                     if not first or not self._wait_for_others():
@@ -237,7 +224,7 @@ class RangeFetch:
 
     def _give_back(self, one: Range) -> None:
         self._table.give_back(one)
-        if self._split:
+        if self._receiver.split:
             with self._changed:
                 self._changed.notify_all()
 
@@ -254,20 +241,22 @@ class RangeFetch:
     def _read(self, answer: Answer, one: Range, *, first: bool) -> None:
         """Read an answer into its range."""
         while one.position < one.end and not self._ending:
-            if not self._split and one.position:
-                # After the first bytes, which show what is to be proved.
-                self._follow_if_worthwhile(one)
+            if not self._receiver.split and one.position:
+                self._receiver.follow_if_worthwhile(one)
             try:
                 most = int(min(self._read_size, one.end - one.position))
-                meter = self._meter if first and not self._split and most == _READ_MOST else None
+                meter = self._meter if first and not self._receiver.split and most == _READ_MOST else None
                 data = answer.read(most) if meter is None else meter.read(answer, most, self._shared.clock)
             except ConnectionFailed:
                 if self._ending or one.position >= one.end:
                     return
                 raise
             if data:
-                self._write(data, answer, one)
-            elif math.isinf(one.end) or (answer.length is None and not self._split):
+                start = one.position
+                # Another connection may have taken the end of this range meanwhile.
+                if count := self._table.advance(one, len(data), self._shared.clock()):
+                    self._receiver.take(data if count == len(data) else data[:count], start, answer)
+            elif math.isinf(one.end) or (answer.length is None and not self._receiver.split):
                 # The server states that this is all; the proof decides.
                 one.end = one.position
             elif one.position < one.end:
@@ -277,53 +266,18 @@ class RangeFetch:
             elif self._is_surplus():
                 return
 
-    def _write(self, data: bytes, answer: Answer, one: Range) -> None:
-        start = one.position
-        # Another connection may have taken the end of this range meanwhile.
-        count = self._table.advance(one, len(data), self._shared.clock())
-        with self._changed:
-            self._received += count
-        if not count:
-            return
-        if count < len(data):
-            data = data[:count]
-        if not start:
-            self._incoming.set_kind(self._requests.kind(answer, data))
-        if self._split:
-            self._partial.write_at(data, start)
-        else:
-            # Only a kill loses the bytes of a small file; a stop writes the note.
-            small = (self._incoming.total or math.inf) <= _SMALL
-            self._partial.append(data, last=small or (not start and answer.ended))
-        if self._follower is not None:
-            self._follower.notify()
-        elif self._incoming.proof.position == start:
-            self._incoming.proof.update(data)
-        self._incoming.count(count)
-        self._shared.throttle(count)
-        if self._shared.stop.is_set():
-            raise InterruptedError
-
-    # -- more threads and more connections
-
-    def _follow_if_worthwhile(self, one: Range) -> None:
-        """Prove in threads if processors are idle, or if bytes of an earlier run must be read."""
-        proved = self._incoming.proof.position
-        if self._follower is not None or math.isinf(one.end) or one.end - proved < prove.WORTHWHILE:
-            return
-        if proved != one.position or self._shared.budget.running * 2 <= prove.PROCESSORS:
-            self._follow()
+    # -- more connections
 
     def _adapt(self, answer: Answer, one: Range) -> None:
         """Measure the pace, and add connections if they help."""
         shared, meter = self._shared, self._meter
         left = one.end - one.position
-        if meter is None or (left < 2 * MIN_RANGE and not self._split):
+        if meter is None or (left < 2 * MIN_RANGE and not self._receiver.split):
             return
-        pace = meter.pace(shared.clock(), self._received)
+        pace = meter.pace(shared.clock(), self._incoming.received)
         if pace is not None:
             shared.report_pace(id(self), pace)
-        if self._split:
+        if self._receiver.split:
             self._add_connections()
             return
         if not self._incoming.splittable or math.isinf(left) or not one.position:

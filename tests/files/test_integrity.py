@@ -205,7 +205,7 @@ def test_what_the_sender_put_after_the_end_is_his_where_the_length_was_kept(tmp_
     data = make_zip(10_000) + b"\n"
     checked = finished(tmp_path, data, fed(data, [], size=len(data)))
     assert (checked.problems, checked.level) == ((), ProofLevel.CRC)
-    assert "after the end" in checked.warnings[0]
+    assert "follow the end" in checked.warnings[0]
 
 
 def test_a_wrong_name_in_a_header_is_damage(tmp_path):

@@ -5,7 +5,8 @@ import socket
 import ssl
 import subprocess
 import threading
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from faultserver import NEAR, FaultServer, Served, make_zip
@@ -14,7 +15,7 @@ from proxyserver import Proxy, certify
 from sedas_sync import errors
 from sedas_sync.archives.head_sizes import remote_sizes
 from sedas_sync.model.scene import Download, Reach
-from sedas_sync.net import connections, session
+from sedas_sync.net import connections, session, sockets
 from sedas_sync.net.sockets import StoppableContext, StoppableSocket
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, Policy
@@ -585,28 +586,62 @@ def test_redirect_leads_no_further_than_a_link(server, tmp_path, live):
         get(server.url("/b"), tmp_path, live)
 
 
-def test_a_read_of_tls_takes_all_records_that_have_arrived_and_waits_for_no_more(certificate):
+@pytest.fixture
+def tls_pair(certificate):
+    """A TLS connection's stoppable end, and a function that sends bytes over the other end and returns after that."""
     ours, theirs = socket.socketpair()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
     client = StoppableContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
-    sent, go_on = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        accepting = pool.submit(server.wrap_socket, theirs, server_side=True)
+        with client.wrap_socket(StoppableSocket.adopt(ours, threading.Event())) as reader, accepting.result() as sender:
+            yield reader, sender
 
-    def serve():
-        with suppress(OSError), server.wrap_socket(theirs, server_side=True) as secure:
-            secure.sendall(b"x" * 65536)
-            sent.set()
-            go_on.wait(10)
-            secure.sendall(b"y")
-            secure.unwrap()
 
-    threading.Thread(target=serve, daemon=True).start()
-    with client.wrap_socket(StoppableSocket.adopt(ours, threading.Event())) as secure:
-        assert sent.wait(10)
-        buffer = bytearray(1 << 20)
-        assert secure.recv_into(buffer) == 65536
-        go_on.set()
-        assert secure.recv_into(buffer) == 1
-        assert buffer[:1] == b"y"
-        assert secure.recv_into(buffer) == 0
+def test_a_read_of_tls_takes_all_records_that_have_arrived_and_waits_for_no_more(tls_pair):
+    reader, sender = tls_pair
+    sender.sendall(b"x" * 65536)
+    buffer = bytearray(1 << 20)
+    assert reader.recv_into(buffer) == 65536
+    sender.sendall(b"y")
+    assert reader.recv_into(buffer) == 1
+    assert buffer[:1] == b"y"
+    sender.shutdown(socket.SHUT_WR)
+    assert reader.recv_into(buffer) == 0
+
+
+def test_tls_that_was_shut_down_gives_no_encrypted_bytes(tls_pair):
+    reader, sender = tls_pair
+    sender.sendall(b"x" * 65536)
+    reader.shutdown(socket.SHUT_RD)
+    with pytest.raises(ConnectionAbortedError):
+        reader.recv_into(bytearray(1 << 20))
+
+
+def test_a_wait_for_tls_has_a_limit(tls_pair):
+    reader, _ = tls_pair
+    reader.settimeout(0.01)
+    for read in (reader.recv_into, reader.recv):
+        with pytest.raises(TimeoutError):
+            read(bytearray(10) if read == reader.recv_into else 10)
+
+
+def test_a_wait_for_tls_is_longer_than_one_tick(tls_pair, monkeypatch):
+    reader, sender = tls_pair
+    monkeypatch.setattr(sockets, "TICK", 0.001)
+
+    class Stop(threading.Event):
+        checks = 0
+
+        def is_set(self):
+            self.checks += 1
+            if self.checks == 4:
+                sender.sendall(b"late")
+            return False
+
+    for read in (reader.recv, lambda most: reader.recv_into(bytearray(most))):
+        reader.stop = Stop()
+        assert read(10) in (b"late", 4)
+        assert reader.stop.checks == 4

@@ -76,7 +76,7 @@ def test_json_of_damage_and_repair(checked, workspace):
     held = sorted(workspace.mirror.glob("*.zip"))
     held[0].write_bytes(b"rotten")
     held[1].unlink()
-    (workspace.mirror / "stranger.zip").write_bytes(b"?")
+    (workspace.mirror / "stranger.txt").write_bytes(b"?")
     report = checked("verify", code=1)
     assert {item["finding"] for item in report["findings"]} == {"corrupt", "missing", "unknown"}
     assert len(checked("plan", "--all")["actions"]) == len(held)

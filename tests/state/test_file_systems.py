@@ -449,7 +449,7 @@ from sedas_sync.workers.claim import WorkerLost, claimed
 claim.PATIENCE = 0.5
 job = FetchJob(id="A", download=Download(url="http://127.0.0.1/"), root=sys.argv[1], path="A.zip", partial="p")
 try:
-    with claimed(job, "workers", who="me", stop=threading.Event()):
+    with claimed(job, who="me", stop=threading.Event()):
         print("held", flush=True)
         input()
 except WorkerLost as lost:
@@ -458,9 +458,10 @@ except WorkerLost as lost:
 
 
 def test_claims_hold_without_flock_too(tmp_path, without_flock):
-    from sedas_sync.workers.claim import clear
+    from sedas_sync.workers.claim import FOLDER, clear
 
-    (tmp_path / "workers").mkdir()
+    folder = tmp_path / FOLDER
+    folder.mkdir(parents=True)
 
     def start():
         return subprocess.Popen(
@@ -473,16 +474,16 @@ def test_claims_hold_without_flock_too(tmp_path, without_flock):
     second, _ = start().communicate(timeout=30)
     assert f"process {first.pid} on {socket.gethostname()}" in second
     assert "is still at work on it" in second
-    assert clear(str(tmp_path), "workers")
-    assert len(list((tmp_path / "workers").glob("*.lock.alone-*"))) == 1, "who is at work keeps its claim"
+    assert clear(str(tmp_path))
+    assert len(list(folder.glob("*.lock.alone-*"))) == 1, "who is at work keeps its claim"
     first.kill()
     first.communicate()
     third = start()
     assert third.stdout.readline() == "held\n"
     third.kill()
     third.communicate()
-    clear(str(tmp_path), "workers")
-    assert not list((tmp_path / "workers").iterdir())
+    clear(str(tmp_path))
+    assert not list(folder.iterdir())
 
 
 # -- no shared memory --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thread_count import ended, threads
 
-from sedas_sync.files import zip_stream
+from sedas_sync.files import integrity, zip_stream
 from sedas_sync.files.folder_cache import FolderCache
 from sedas_sync.files.integrity import Digester, Proof, read_on
 from sedas_sync.model.local import ProofLevel
@@ -143,6 +143,17 @@ def test_scene_is_proved_with_any_number_of_threads(server, tmp_path, monkeypatc
     assert {got.sha256 for got in done} == {hashlib.sha256(data).hexdigest()}
     assert all((tmp_path / got.path).read_bytes() == data for got in done)
     assert ended(before)
+
+
+def test_a_file_of_which_only_the_length_is_checked_is_not_read(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(prove, "PROCESSORS", 64)
+    monkeypatch.setattr(prove, "Follower", None)
+    monkeypatch.setattr(integrity, "read_on", None)
+    data = make_zip(20_000_000, entries=3)
+    server.paths["/A.zip"] = Served(data)
+    done = fetch(job(server, tmp_path, "A", integrity="size"))
+    assert (done.sha256, done.level, done.size) == (None, ProofLevel.SIZE, len(data))
+    assert (tmp_path / done.path).read_bytes() == data
 
 
 def test_folder_deleted_between_two_scenes_is_created_again(server, tmp_path):

@@ -68,6 +68,7 @@ pictures: $(VENV)/.dev  ## Draw the terminal pictures of the documentation again
 docs: $(VENV)/.docs  ## Build the site in site/; fails on a broken link. A test finds pages that are out of date.
 	@$(BIN)/zensical build --clean --strict
 	@$(BIN)/python tools/site.py
+	@touch $(VENV)/.site
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

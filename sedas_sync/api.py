@@ -1,12 +1,13 @@
 """The public API: `Mirror`, a manifest with its folder. A thin layer over `sedas_sync.operations`."""
 
-import dataclasses
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import IO, Concatenate, ParamSpec, Self, TypeVar, Unpack
+
+from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError, StoppedError
@@ -366,7 +367,7 @@ class Mirror:
             return report
         with self.locked(timeout=lock_timeout):
             summary = _summary(self._runner.repair(report, wait=wait, jobs=jobs), on_event, progress=False)
-        return dataclasses.replace(report, repair=summary)
+        return replace(report, repair=summary)
 
 
 def _check_key(manifest: Manifest, key: str) -> None:

@@ -29,6 +29,16 @@ def ordered_soon(monkeypatch):
     monkeypatch.setitem(Sandbox.__init__.__kwdefaults__, "order_delay", 0.05)
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """One browser for all tests of a worker."""
+    from report_browser import opened_browser
+
+    page = opened_browser(tmp_path_factory.mktemp("report"), tmp_path_factory.mktemp("profile"))
+    yield page
+    page.driver.quit()
+
+
 @pytest.fixture
 def sandbox():
     """A SeDAS-compatible server of this test's own, whose orders are ready after 0.05 s."""

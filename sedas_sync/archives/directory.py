@@ -9,10 +9,10 @@ not followed.
 
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.archives.directory_config import DirectoryConfig
@@ -32,8 +32,7 @@ from sedas_sync.state.index import Index
 _NOT_IN_INDEX = "differs from its mirror's index; skipped"
 
 
-@dataclass(slots=True)
-class _Listing:
+class _Listing(Struct):
     """The scenes in the folder."""
 
     scenes: dict[SceneId, Scene] = field(default_factory=dict)

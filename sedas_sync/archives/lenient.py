@@ -7,10 +7,11 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
 from typing import Any
+
+from msgspec import Struct
 
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.model.times import from_iso
@@ -61,8 +62,7 @@ def is_placeholder(value: Any) -> bool:
     return value is None or value in ([], {}) or (not isinstance(value, bool | list | dict) and value in _NO_NUMBER)
 
 
-@dataclass(frozen=True, slots=True)
-class Properties:
+class Properties(Struct, frozen=True):
     """Reads the properties of a scene. A value that cannot be read is None, and reported."""
 
     values: Mapping[str, Any]

@@ -5,8 +5,8 @@ account.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
@@ -15,7 +15,6 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.files import total_size
-from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
@@ -28,8 +27,7 @@ _IN_A_LOCK = frozenset({"id", "dataset", "archive", "start"})
 """Fields of a layout that a lock file contains."""
 
 
-@dataclass(slots=True)
-class SceneLookup:
+class SceneLookup(Struct):
     """Looks scenes up by id, each once.
 
     Args:
@@ -173,7 +171,7 @@ class SceneLookup:
 
 
 def desired_by_lock(
-    manifest: Manifest, lock: Lock, held: Mapping[SceneId, LocalScene], look_up: SceneLookup
+    manifest: Manifest, lock: Lock, facts: Callable[[], Mapping[SceneId, str]], look_up: SceneLookup
 ) -> dict[SceneId, DesiredScene]:
     """Return the scenes of a lock file, each at its path and with the checksums it must have.
 
@@ -182,27 +180,30 @@ def desired_by_lock(
     Args:
         manifest: the layout and the archives; scenes of other datasets are left out.
         lock: the lock file.
-        held: the scenes of the index.
+        facts: returns the metadata of the scenes of the index.
         look_up: asks the archives.
     """
     datasets = _datasets(manifest, lock.scenes.values())
-    archives = {names: archives_of(manifest, names) for names in set(datasets.values())}
+    archives = {names: archives_of(manifest, names)[0] for names in set(datasets.values())}
     scenes = {scene_id: _scene(lock.scenes[scene_id]) for scene_id in datasets}
     if not manifest.mirror.layout.fields <= _IN_A_LOCK:
-        look_up.ask({scene_id: archives[datasets[scene_id]] for scene_id in scenes if scene_id not in held})
+        held = facts()
+        look_up.ask({key: archives_of(manifest, datasets[key]) for key in scenes if key not in held})
         scenes = {
-            scene_id: _described(scene, held.get(scene_id), look_up.found(scene_id))
+            scene_id: _described(scene, known)
             for scene_id, scene in scenes.items()
-            if scene_id in held or look_up.found(scene_id) is not None
+            if (known := held.get(scene_id) or look_up.found(scene_id)) is not None
         }
     paths = paths_of(manifest, scenes, datasets)
     return {
-        scene_id: DesiredScene.of(
-            archives[datasets[scene_id]][0],
-            _remembered(scene, held.get(scene_id), paths[scene_id]),
+        scene_id: DesiredScene(
+            scene=scene,
             datasets=datasets[scene_id],
             path=paths[scene_id],
-            **lock.scenes[scene_id].checksums,
+            sources=(Source(archive=archives[datasets[scene_id]], scene=scene),),
+            sha256=(pin := lock.scenes[scene_id]).sha256,
+            pinned=pin.pinned,
+            contents=pin.contents,
         )
         for scene_id, scene in scenes.items()
     }
@@ -236,22 +237,21 @@ def _datasets(manifest: Manifest, pins: Iterable[LockedScene]) -> dict[SceneId, 
 
 
 def _scene(pin: LockedScene) -> Scene:
-    files = tuple(RemoteFile(name=file.name, size=file.size) for file in pin.files)
+    files = tuple(RemoteFile(name=name, size=file.size) for name, file in pin.files.items()) if pin.files else ()
     return Scene(id=pin.id, start=pin.start, size=pin.size, footprint=pin.footprint, assets=files, listing=pin.listing)
 
 
-def _remembered(scene: Scene, held: LocalScene | None, path: str) -> Scene:
-    """Add the metadata of the index if the scene has to be moved, because the index is then written again."""
-    if held is None or held.path == path:
-        return scene
-    return _described(scene, held, None)
+def with_metadata(want: DesiredScene, facts: str) -> DesiredScene:
+    """Return a scene of a lock file with the metadata of the index; the fields of the lock file stay."""
+    scene = _described(want.scene, facts)
+    return replace(want, scene=scene, sources=(Source(archive=want.archive, scene=scene),))
 
 
-def _described(scene: Scene, held: LocalScene | None, found: Scene | None) -> Scene:
-    """Add the metadata of the index or the archive; the fields of the lock file stay."""
-    known = found if held is None else scene_from_metadata(held.facts) if held.facts != "{}" else None
-    if known is None:
+def _described(scene: Scene, known: Scene | str) -> Scene:
+    """Add the metadata of the archive or the index; the fields of the lock file stay."""
+    if known == "{}":
         return scene
+    known = scene_from_metadata(known) if isinstance(known, str) else known
     return replace(
         known,
         start=scene.start or known.start,

@@ -6,12 +6,13 @@ is an `ArchiveType`. Packages are searched only if a type is not built in, becau
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from sedas_sync.archives.cache_folder import cache_folder
 from sedas_sync.archives.cdse import kind as cdse
@@ -39,8 +40,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Opening(Struct, frozen=True, kw_only=True):
     """What the opener of an archive type receives: the archive's table of the manifest, and its environment."""
 
     config: ArchiveConfig

@@ -8,12 +8,12 @@ online is kept.
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
 import msgspec
 import shapely
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, ArchiveWrapper, Warn
@@ -88,8 +88,7 @@ def write_head(out: IO[str], now: datetime) -> None:
     out.write(json.dumps({"sedas_sync_record": VERSION, "now": now.isoformat()}) + "\n")
 
 
-@dataclass(frozen=True, slots=True)
-class _RecordedAnswer:
+class _RecordedAnswer(Struct, frozen=True):
     query: Query | None
     """None if it is the answer to a look-up."""
     scenes: tuple[Scene, ...]
@@ -97,25 +96,19 @@ class _RecordedAnswer:
     error: str | None
 
 
-class Record:
-    """A record that has been read.
+class Record(Struct, frozen=True):
+    """A record that has been read."""
 
-    Args:
-        now: The time of the record.
-        answers: By the archive's key.
-        identities: By the archive's key.
-    """
-
-    def __init__(
-        self, now: datetime, answers: Mapping[str, list[_RecordedAnswer]], identities: Mapping[str, str]
-    ) -> None:
-        self.now = now
-        self._answers = answers
-        self._identities = identities
+    now: datetime
+    """Its time."""
+    answers: Mapping[str, list[_RecordedAnswer]]
+    """By the archive's key."""
+    identities: Mapping[str, str]
+    """By the archive's key."""
 
     def archive(self, key: str) -> "Replay":
         """Return the recorded archive that has a key in the manifest."""
-        return Replay(key, self._answers.get(key, []), self._identities.get(key))
+        return Replay(key, self.answers.get(key, []), self.identities.get(key))
 
 
 def read_record(lines: Iterable[str], source: str) -> Record:

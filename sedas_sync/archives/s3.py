@@ -165,7 +165,7 @@ class Buckets:
         bucket, key = split(address)
         return self._signed(bucket, key, {}, place, pays=pays, refused=refused)
 
-    def objects(self, address: str, place: Place = AWS, *, pays: bool = False) -> Iterator[Listed]:
+    def objects(self, address: str, place: Place = AWS) -> Iterator[Listed]:
         """Yield the objects whose keys begin as an `s3://` link does.
 
         Raises:
@@ -180,7 +180,7 @@ class Buckets:
         has_md5 = credentials.belongs(host, cdse.S3_VARIABLES, self._environ)
         seen: set[str] = set()
         for _ in range(_MOST_PAGES):
-            answer = self._list(bucket, query, place, pays=pays)
+            answer = self._list(bucket, query, place)
             for entry in (part for part in answer if _name(part) == "Contents"):
                 yield _listed(entry, address, has_md5=has_md5)
             following = _following(answer, address)
@@ -200,11 +200,11 @@ class Buckets:
             AuthenticationError: There are no credentials for the server of the bucket, or it refuses them.
         """
         bucket, key = split(address)
-        return self._ask(f"the request for {key.rpartition('/')[2]}", bucket, key, {}, place, pays=False)
+        return self._ask(f"the request for {key.rpartition('/')[2]}", bucket, key, {}, place)
 
-    def _list(self, bucket: str, query: dict[str, str], place: Place, *, pays: bool) -> ET.Element:
+    def _list(self, bucket: str, query: dict[str, str], place: Place) -> ET.Element:
         what = f"the request for the list of bucket {bucket}"
-        reply = self._ask(what, bucket, "", query, place, pays=pays)
+        reply = self._ask(what, bucket, "", query, place)
         try:
             answer = ET.fromstring(reply.body)  # noqa: S314  # expat limits the expansion of entities
         except ET.ParseError:
@@ -213,10 +213,8 @@ class Buckets:
             raise ArchiveError(f"the archive answered {what} with something else: {_name(answer)}")
         return answer
 
-    def _ask(
-        self, what: str, bucket: str, name: str, query: dict[str, str], place: Place, *, pays: bool
-    ) -> session.Reply:
-        url = self._signed(bucket, name, query, place, pays=pays)
+    def _ask(self, what: str, bucket: str, name: str, query: dict[str, str], place: Place) -> session.Reply:
+        url = self._signed(bucket, name, query, place)
         for attempt in range(_TRIES):
             reply = self._api.send("GET", url, headers={"Accept": "application/xml"}, kind="look_up")
             if reply.ok:
@@ -225,7 +223,7 @@ class Buckets:
                 raise reply.error(what)
             try:
                 url = self._signed(
-                    bucket, name, query, place, pays=pays, refused=Download(url=url, refusal=str(reply.error(what)))
+                    bucket, name, query, place, refused=Download(url=url, refusal=str(reply.error(what)))
                 )
             except AuthenticationError:
                 raise
@@ -270,7 +268,7 @@ class Buckets:
         query: dict[str, str],
         place: Place,
         *,
-        pays: bool,
+        pays: bool = False,
         refused: Download | None = None,
     ) -> str:
         with self._lock:

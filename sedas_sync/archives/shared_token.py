@@ -172,13 +172,23 @@ class Login:
         account: Of the login.
         source: Where the token is from, for messages.
         api: The address of the API, if its host gets the token too.
+        scheme: The word before the token in the header.
     """
 
-    def __init__(self, token: SharedToken[Any], account: TokenAccount, source: str, api: str = NOWHERE) -> None:
+    def __init__(
+        self,
+        token: SharedToken[Any],
+        account: TokenAccount,
+        source: str,
+        api: str = NOWHERE,
+        *,
+        scheme: str = "Bearer",
+    ) -> None:
         self.token = token
         self._account = account
         self._source = source
         self._api = api
+        self._scheme = f"{scheme} "
 
     @property
     def trusted_hosts(self) -> tuple[str, ...]:
@@ -201,10 +211,10 @@ class Login:
         """
         if not self._may_see(url):
             return url, NOTHING
-        before = "" if refused is None else refused.headers.get("Authorization", "").removeprefix("Bearer ")
+        before = "" if refused is None else refused.headers.get("Authorization", "").removeprefix(self._scheme)
         token = self.token.renew(before) if before else self.token.current()
         # The login may have shown that fewer hosts may see the token.
-        return url, {"Authorization": f"Bearer {token}"} if self._may_see(url) else NOTHING
+        return url, {"Authorization": f"{self._scheme}{token}"} if self._may_see(url) else NOTHING
 
     def advice(self, url: str) -> str:
         """Return what to do if a URL refuses a request with or without the token."""

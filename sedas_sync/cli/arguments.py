@@ -282,7 +282,7 @@ sedas-sync orders --forget 1f0c2a      # the archive has lost it: the next apply
         "Show what apply would do, and why.",
         manifest,
         datasets,
-        _flag("--exit-code", "tell", help="Exit with 10 if there are changes to make."),
+        _flag("--exit-code", help="Exit with 10 if there are changes to make."),
         _flag("--all", "everything", help="List kept scenes too."),
         _flag("--sizes", help="Request missing sizes from the archive."),
         prune,

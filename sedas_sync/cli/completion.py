@@ -17,6 +17,7 @@ import click
 import tomli
 from click.shell_completion import CompletionItem
 
+from sedas_sync.files.paths import user_path
 from sedas_sync.model.order import Order
 from sedas_sync.state.connection import connect
 from sedas_sync.state.order_journal import OrderJournal
@@ -43,7 +44,7 @@ def _quietly(complete: Callable[[click.Context, str], Iterable[CompletionItem]])
 
 @_quietly
 def manifests(_context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """Complete TOML files. If folders or odd names come into question too, the shell completes file names itself."""
+    """Complete TOML files. If there are folders or odd names too, the shell completes file names itself."""
     folder, _, start = incomplete.rpartition("/")
     place = Path(f"{folder}/" if "/" in incomplete else ".").expanduser()
     names = [entry.name for entry in os.scandir(place) if entry.name.startswith(start)]
@@ -124,8 +125,8 @@ def _file(context: click.Context) -> Path:
 
 
 def _root(context: click.Context) -> str:
-    below = str(_table(context, "mirror").get("path", "scenes"))
-    return os.path.realpath(_file(context).parent / below)
+    path = str(_table(context, "mirror").get("path", "scenes"))
+    return os.path.realpath(user_path(_file(context).parent, path))
 
 
 def _index(context: click.Context) -> sqlite3.Connection:

@@ -1,13 +1,12 @@
 """The global options, which may stand before or after a command, and options that several commands share."""
 
-import math
 import os
 import re
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from sedas_sync._version import __version__
 from sedas_sync.errors import ManifestError
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from sedas_sync.cli.completion import Completer
 
 
-@dataclass(slots=True)
-class Globals:
+class Globals(Struct):
     """The values of the global options."""
 
     quiet: bool = False
@@ -62,16 +60,6 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
     if wanted and not context.resilient_parsing:
         click.echo(f"sedas-sync {__version__}")
         context.exit()
-
-
-class _Seconds(click.FloatRange):
-    """A number of seconds, which NaN is not."""
-
-    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = float(super().convert(value, param, ctx))
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return seconds
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer versions only
@@ -154,10 +142,10 @@ manifest = click.Argument(
 )
 lock_timeout = click.Option(
     ["--lock-timeout"],
-    type=_Seconds(min=0),
+    type=_Duration(),
     default=0.0,
-    metavar="SECONDS",
-    help="How long to wait for another process in this mirror.",
+    metavar="TIME",
+    help="How long to wait for another process in this mirror, such as 10m.",
 )
 locked = click.Option(["--locked"], is_flag=True, help="Do not search: use exactly the scenes of the lock file.")
 datasets = click.Option(

@@ -19,7 +19,7 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.text import count
-from sedas_sync.output.documents.base import Part, json_lines
+from sedas_sync.output.documents.base import JsonObject, json_lines
 from sedas_sync.output.reporters import JsonLines, PlainLines, Reporter
 from sedas_sync.output.style import can_draw_bars, can_steer, look_of
 
@@ -37,7 +37,7 @@ _LISTED = 10
 # -- documents and failures --------------------------------------------------------------------------------------------
 
 
-def print_document(document: Part | Sequence[Struct]) -> None:
+def print_document(document: JsonObject | Sequence[Struct]) -> None:
     """Print a document as JSON to standard output."""
     sys.stdout.writelines(json_lines(document))
 
@@ -75,6 +75,19 @@ def end_with(code: int) -> NoReturn:
 
 
 # -- files --------------------------------------------------------------------------------------------------
+
+
+def check_folder(option: str, file: str) -> None:
+    """Check that a file can be created, before a search that may take minutes.
+
+    Raises:
+        ManifestError: its folder does not exist or cannot be written.
+    """
+    folder = Path(file).parent
+    if not folder.is_dir():
+        raise ManifestError(f"{option} {file}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ManifestError(f"{option} {file}: the folder {folder} cannot be written")
 
 
 @contextmanager

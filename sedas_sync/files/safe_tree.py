@@ -16,6 +16,7 @@ import shutil
 import stat as modes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 
 from sedas_sync.errors import TransferError
 from sedas_sync.model.path_template import comparable
@@ -141,6 +142,11 @@ def open_file(root: str, relative: str, flags: int, mode: int = 0o666) -> int:
             ) from error
 
 
+def reading(root: str, relative: str) -> BufferedReader:
+    """Open a file below the root to read its bytes; see `open_file`."""
+    return os.fdopen(open_file(root, relative, os.O_RDONLY), "rb")
+
+
 def create(here: int, name: str) -> int:
     """Create a file in an open folder of the state folder, and remove an old one first; the caller closes it.
 
@@ -185,11 +191,10 @@ def stat(root: str, relative: str) -> os.stat_result | None:
 
 def exists(folder: int, name: str) -> bool:
     """Return whether a folder (a descriptor) has anything of that name, a broken link included."""
-    try:
+    with suppress(FileNotFoundError):
         os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+        return True
+    return False
 
 
 def place(root: str, part: str, final: str, *, replace: Replace = False) -> os.stat_result:

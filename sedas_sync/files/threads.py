@@ -5,6 +5,7 @@ before that, and the starter would wait for ever.
 """
 
 import _thread
+import os
 import threading
 import weakref
 from collections import deque
@@ -16,8 +17,15 @@ from typing import Any, ParamSpec, TypeVar
 _CHECK = 0.05
 """Seconds between two checks of whether a new thread has ended before it began."""
 
+_MOST_READERS = 8
+
 P = ParamSpec("P")
 Result = TypeVar("Result")
+
+
+def readers() -> int:
+    """Return how many files to read at the same time: hashing is limited by the processors."""
+    return min(_MOST_READERS, os.cpu_count() or 1)
 
 
 class _Life:

@@ -2,17 +2,20 @@
 
 import os
 import stat as modes
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import GONE, STATE
+from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.path_template import comparable
 
 
-class TreeEntry(NamedTuple):
+class TreeEntry(Struct, frozen=True, order=True, gc=False):
     """A file, link or special file below the root; not a folder."""
 
     path: str
@@ -30,21 +33,17 @@ class TreeEntry(NamedTuple):
         return cls(path, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
 
 
-class RecordedFile(Protocol):
-    """Size and mtime of a file as the index has recorded them."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def mtime_ns(self) -> int:
-        """Time of the last change, nanoseconds."""
-
-
-def untouched(entry: TreeEntry | None, recorded: RecordedFile) -> bool:
+def untouched(entry: TreeEntry | None, recorded: LocalFile | LocalScene) -> bool:
     """Return whether a file has the recorded size and mtime, so that its bytes need not be read."""
-    return entry is not None and entry.is_file and (entry.size, entry.mtime_ns) == (recorded.size, recorded.mtime_ns)
+    return entry is not None and entry.mtime_ns == recorded.mtime_ns and entry.size == recorded.size and entry.is_file
+
+
+def all_untouched(entries: Mapping[str, TreeEntry], held: LocalScene) -> bool:
+    """Return whether all files of a scene have their recorded sizes and mtimes."""
+    if not held.members:
+        # Nearly all scenes of a mirror, which may have a hundred thousand.
+        return untouched(entries.get(held.path), held)
+    return all(untouched(entries.get(path), file) for path, file in zip(held.paths, held.members, strict=True))
 
 
 def look(root: str, relative: str) -> TreeEntry | None:
@@ -130,7 +129,9 @@ def _entries(
             yield TreeEntry.of(prefix + name, found)
 
 
-def listing(root: str, known: Collection[str], unreadable: list[str] | None = None) -> dict[str, TreeEntry]:
+def listing(
+    root: str, known: Collection[str], also: Iterable[str] = (), unreadable: list[str] | None = None
+) -> dict[str, TreeEntry]:
     """Return everything that `scan` yields, by path, in the spelling in which the paths are known.
 
     A file system that ignores case or Unicode normalisation may list a name in another spelling
@@ -139,21 +140,24 @@ def listing(root: str, known: Collection[str], unreadable: list[str] | None = No
     Args:
         root: The mirror's folder.
         known: Paths to look for; the first of several that are the same file gets it.
+        also: Paths to look for after these, if there are other files than these.
         unreadable: As for `scan`.
 
     Raises:
         OSError: A folder cannot be read.
     """
     entries = {entry.path: entry for entry in scan(root, unreadable=unreadable)}
-    missing = [path for path in known if path not in entries]
-    untracked = entries.keys() - set(known) if missing else ()
+    untracked = entries.keys() - known
     if not untracked:
         return entries
+    known = [*known, *also]
+    untracked -= {*known}
+    missing = [path for path in known if path not in entries] if untracked else ()
     spelled = {comparable(path): path for path in sorted(untracked, reverse=True)}
     for path in missing:
         shown = spelled.get(comparable(path))
         if shown is not None and shown in entries and same(root, path, shown):
-            entries[path] = entries.pop(shown)._replace(path=path)
+            entries[path] = replace(entries.pop(shown), path=path)
     return entries
 
 

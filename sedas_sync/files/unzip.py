@@ -69,7 +69,7 @@ def _opened(root: str, path: str) -> Iterator[tuple[int, zipfile.ZipFile]]:
         CannotUnpackError: it is damaged, or an entry is.
         OSError: it cannot be read, or what is unpacked cannot be written.
     """
-    with os.fdopen(safe_tree.open_file(root, path, os.O_RDONLY), "rb") as file:
+    with safe_tree.reading(root, path) as file:
         try:
             with zipfile.ZipFile(file) as opened:
                 yield file.fileno(), opened
@@ -88,7 +88,7 @@ def read_contents(root: str, path: str) -> ZipContents:
         CannotUnpackError: the zip is damaged or too large, or an entry cannot be unpacked safely.
         OSError: the zip cannot be read.
     """
-    with os.fdopen(safe_tree.open_file(root, path, os.O_RDONLY), "rb") as file:
+    with safe_tree.reading(root, path) as file:
         # Before its directory is in memory as a whole.
         length = os.fstat(file.fileno()).st_size
         try:
@@ -165,10 +165,9 @@ def _arranged(infos: Iterable[zipfile.ZipInfo]) -> ZipContents:
             folders.add(name)
     known: dict[str, str] = {}
     for name in (*(info.filename for info in infos if not info.is_dir()), *folders):
-        if (other := known.setdefault(comparable(name), name)) != name or (name in files and name in folders):
+        if (other := known.get(comparable(name))) is not None:
             raise ValueError(f"its entries {other!a} and {name!a} would be one file")
-    if len(known) != len(folders) + sum(not info.is_dir() for info in infos):
-        raise ValueError("two of its entries have the same name")
+        known[comparable(name)] = name
     tops = {name.partition("/")[0] for name in (*files, *folders)}
     top = tops.pop() if len(tops) == 1 and not files.keys() & tops else ""
     start = len(top) + 1 if top else 0
@@ -245,7 +244,7 @@ def read_unpacked(
     files = []
     for name, info in contents.files.items():
         digest, crc = hashlib.sha256(), 0
-        with os.fdopen(safe_tree.open_file(root, f"{place}/{name}", os.O_RDONLY), "rb") as file:
+        with safe_tree.reading(root, f"{place}/{name}") as file:
             while data := file.read(_SLICE):
                 if stopped():
                     raise InterruptedError

@@ -59,13 +59,13 @@ def problem(
     try:
         end = zip_records.find_end(file, size)
         if end.trailing and not trailing_allowed:
-            return f"{end.trailing} bytes stand after its end", []
+            return f"{end.trailing} bytes follow its end", []
         unread = _check_positions(file, end, passed, check_stop)
         unproved = _check_crcs(file, end, passed, check_stop) if crc and unread else []
     except ValueError as error:
         return str(error), []
     if end.trailing:
-        unproved.insert(0, f"{end.trailing} bytes stand after the end of the zip")
+        unproved.insert(0, f"{end.trailing} bytes follow the end of the zip")
     return None, unproved
 
 

@@ -29,10 +29,11 @@ class Aoi:
     Its geometry is prepared, which makes `intersects` many times faster. Use an instance from one thread at a time.
     """
 
-    __slots__ = ("_area", "_geometry", "repairs")
+    __slots__ = ("_area", "geometry", "repairs")
 
     def __init__(self, geometry: Polygonal, *, repairs: Sequence[str] = ()) -> None:
-        self._geometry = geometry
+        self.geometry = geometry
+        """Within ±180/±90, split at the antimeridian."""
         self.repairs = tuple(repairs)
         """What was done to outlines that were not valid, one sentence each."""
         self._area: float | None = None
@@ -48,37 +49,32 @@ class Aoi:
         return f"Aoi({self.wkt[:60]!r}…)"
 
     @property
-    def geometry(self) -> Polygonal:
-        """Within ±180/±90, split at the antimeridian."""
-        return self._geometry
-
-    @property
     def wkt(self) -> str:
         """The outline as WKT; it does not depend on the first vertex and the direction."""
-        return str(shapely.to_wkt(shapely.normalize(self._geometry), rounding_precision=9))
+        return str(shapely.to_wkt(shapely.normalize(self.geometry), rounding_precision=9))
 
     def intersects(self, footprint: Footprint) -> bool:
         """Return whether a footprint has a point in common with the AOI; touching counts, as in OGC's `intersects`.
 
         Touching across the antimeridian does not count.
         """
-        return bool(shapely.intersects(self._geometry, footprint))
+        return bool(shapely.intersects(self.geometry, footprint))
 
     def intersects_each(self, footprints: Iterable[Footprint | None]) -> list[bool]:
         """Return `intersects` for many footprints at once, which is much faster; None does not intersect."""
         shapes = np.array(list(footprints), dtype=object)
-        answers: list[bool] = shapely.intersects(self._geometry, shapes).tolist()
+        answers: list[bool] = shapely.intersects(self.geometry, shapes).tolist()
         return answers
 
     def coverage(self, footprint: Footprint) -> float:
         """Return the percentage of the AOI's area, on the sphere, that a footprint covers."""
         if not self.intersects(footprint):
             return 0.0
-        if footprint.covers(self._geometry):
+        if footprint.covers(self.geometry):
             return 100.0
         if self._area is None:
-            self._area = area_km2(self._geometry)
-        shared = area_km2(polygonal(shapely.intersection(self._geometry, footprint)))
+            self._area = area_km2(self.geometry)
+        shared = area_km2(polygonal(shapely.intersection(self.geometry, footprint)))
         return max(0.0, min(100.0, 100.0 * shared / self._area))
 
 
@@ -182,7 +178,8 @@ def from_bbox(west: float, south: float, east: float, north: float) -> Polygonal
 def from_circle(longitude: float, latitude: float, radius_km: float) -> Polygonal:
     """Return the AOI of all places within a distance of a point, a small circle on the sphere.
 
-    The result is also right at the poles and across the antimeridian. Its vertices are on the circle.
+    The result is also right at the poles and across the antimeridian. Its vertices are on the circle; another version
+    must not move them, because lock files have the outline.
 
     Raises:
         ValueError: The point is not in the world, or the radius is not above 0 and at most `MAX_RADIUS_KM`.

@@ -25,6 +25,8 @@ from sedas_sync.geometry.polygons import (
     Rings,
     polygonal,
     polygons_of,
+    rings_of,
+    shown,
     within_world,
 )
 from sedas_sync.geometry.rings import SNAP, InDoubtError, continuous_polygon_of, polygon_of
@@ -113,13 +115,7 @@ def area_of(parts: Sequence[Part], *, on_repair: OnRepair | None = None, continu
 def parts_of(shapes: Iterable[BaseGeometry | None]) -> list[Part]:
     """Return the polygons in the geometries of features, in the order of their file."""
     return [
-        Part(
-            [
-                [(x, y) for x, y in shapely.get_coordinates(ring).tolist()]
-                for ring in (polygon.exterior, *polygon.interiors)
-            ],
-            f"feature {n}",
-        )
+        Part(rings_of(polygon), f"feature {n}")
         for n, shape in enumerate(shapes, start=1)
         if shape is not None
         for polygon in polygons_of(shape)
@@ -138,7 +134,7 @@ def check_degrees(positions: Sequence[Position]) -> None:
 def open_ring(ring: Ring) -> str:
     """Return the sentence about an open ring."""
     return (
-        f"a ring is open: it begins at {_shown(ring[0])} and ends at {_shown(ring[-1])}; "
+        f"a ring is open: it begins at {shown(ring[0])} and ends at {shown(ring[-1])}; "
         "the last position must repeat the first"
     )
 
@@ -220,7 +216,7 @@ def _check_positions(parts: Sequence[Part]) -> None:
     for part, ring, (west, south, east, north) in extents:
         if max(-west, east) > _FARTHEST or max(-south, north) > POLE + _LATITUDE_TOLERANCE:
             outside = next(p for p in ring if abs(p[0]) > _FARTHEST or abs(p[1]) > POLE + _LATITUDE_TOLERANCE)
-            raise ValueError(_at(part, f"the position {_shown(outside)} {_outside(outside, ring, parts)}"))
+            raise ValueError(_at(part, f"the position {shown(outside)} {_outside(outside, ring, parts)}"))
         if east - west > TURN + _LATITUDE_TOLERANCE:
             raise ValueError(
                 _at(
@@ -261,7 +257,3 @@ def _in_world(ring: Ring) -> Ring:
         return ring
     edge = HALF_TURN + SNAP
     return [(max(-HALF_TURN, min(HALF_TURN, x)) if abs(x) <= edge else x, max(-POLE, min(POLE, y))) for x, y in ring]
-
-
-def _shown(position: Position) -> str:
-    return f"{position[0]:.10g} {position[1]:.10g}"

@@ -11,11 +11,11 @@ from math import cos, floor, radians
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely import LineString, Point, Polygon, box
+from shapely import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
-from sedas_sync.geometry.polygons import POLE, TURN, Polygonal, Ring, polygonal, polygons_of, within_world
-from sedas_sync.geometry.rings import continued, continuous_polygon_of
+from sedas_sync.geometry.polygons import POLE, TURN, Polygonal, Ring, polygonal, polygons_of, rings_of, within_world
+from sedas_sync.geometry.rings import continuous_polygon_of, path_shape
 from sedas_sync.geometry.sphere import EARTH_RADIUS_KM
 
 MAX_BUFFER_KM = 500.0
@@ -51,16 +51,11 @@ def buffered(area: Polygonal | None, paths: Sequence[Ring], km: float) -> Polygo
     """
     if km > MAX_BUFFER_KM:
         raise ValueError(f"a buffer of {km:g} km is wider than {MAX_BUFFER_KM:g} km")
-    shapes: list[BaseGeometry] = [_path(path) for path in paths]
+    shapes = list(map(path_shape, paths))
     if area is not None:
         shapes.append(area)
     grown = [_grown(piece, km) for shape in shapes for piece in _pieces(shape)]
     return polygonal(shapely.union_all(grown if area is None else [*grown, area]))
-
-
-def _path(path: Ring) -> BaseGeometry:
-    positions, _ = continued(path)
-    return LineString(positions) if len(set(positions)) > 1 else Point(positions[0])
 
 
 def _pieces(shape: BaseGeometry) -> Iterator[BaseGeometry]:
@@ -87,12 +82,7 @@ def _grown(piece: BaseGeometry, km: float) -> Polygonal:
 
 
 def _returned(polygon: Polygon, back: Callable[[_Positions], _Positions]) -> Polygonal:
-    polygon = shapely.orient_polygons(polygon)
-    rings = [
-        [(x, y) for x, y in back(shapely.get_coordinates(ring)).tolist()]
-        for ring in (polygon.exterior, *polygon.interiors)
-    ]
-    shape = continuous_polygon_of(rings)
+    shape = continuous_polygon_of(rings_of(shapely.transform(shapely.orient_polygons(polygon), back)))
     return within_world(shape if shape.is_valid else polygonal(shapely.make_valid(shape)))
 
 

@@ -8,7 +8,7 @@ from shapely.geometry.base import BaseGeometry
 
 from sedas_sync.geometry.areas import NoAreaError, area_of, check_degrees
 from sedas_sync.geometry.polygons import HALF_TURN, POLE, Ring, by_turns
-from sedas_sync.geometry.rings import continued
+from sedas_sync.geometry.rings import path_shape
 from sedas_sync.geometry.wkt import NoPolygonError, read_paths, read_wkt
 
 Footprint = BaseGeometry
@@ -77,9 +77,7 @@ def _of_paths(paths: Iterable[Ring]) -> Footprint:
     shapes: list[BaseGeometry] = []
     for path in paths:
         check_degrees(path)
-        positions, _ = continued(path)
-        is_line = len({tuple(position) for position in positions}) > 1
-        shapes += by_turns(shapely.LineString(positions) if is_line else shapely.Point(positions[0]))
+        shapes += by_turns(path_shape(path))
     whole: BaseGeometry = shapely.union_all(shapes)
     if whole.is_empty:
         raise ValueError("it is empty")

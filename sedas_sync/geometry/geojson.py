@@ -5,10 +5,8 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import shapely
-from shapely import MultiPolygon, Polygon
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
-from shapely.geometry.polygon import orient
 
 from sedas_sync.geometry.areas import Part
 from sedas_sync.geometry.footprint import footprints
@@ -130,7 +128,10 @@ def outlines(texts: Sequence[str | None]) -> list[Outline | None]:
     Returns:
         One outline for each text, in order; None if the text is missing or cannot be read.
     """
-    return [None if shape is None else Outline(mapping(_oriented(shape)), box_of(shape)) for shape in footprints(texts)]
+    return [
+        None if shape is None else Outline(mapping(shapely.orient_polygons(shape)), box_of(shape))
+        for shape in footprints(texts)
+    ]
 
 
 def bounding_box(boxes: Iterable[Box]) -> Box | None:
@@ -163,14 +164,3 @@ def box_of(shape: BaseGeometry) -> Box:
     if box is None:
         raise ValueError("it is empty")
     return box
-
-
-def _oriented(shape: BaseGeometry) -> BaseGeometry:
-    """Return polygons with outer rings counter-clockwise and inner rings clockwise; other shapes as they are."""
-    if isinstance(shape, MultiPolygon):
-        return MultiPolygon([orient(part) for part in shape.geoms])
-    if not isinstance(shape, Polygon):
-        return shape
-    if shape.interiors:
-        return orient(shape)
-    return shape if shape.exterior.is_ccw else shapely.reverse(shape)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from math import ceil, floor
-from typing import TypeVar
 
 import numpy as np
 import shapely
@@ -23,12 +22,11 @@ POLE = 90.0
 MIN_POSITIONS = 4
 """Positions of a closed triangle."""
 
-_Shape = TypeVar("_Shape", bound=BaseGeometry)
-
 
 def within_world(shape: Polygonal) -> Polygonal:
     """Split polygons at the antimeridian, and bring longitudes beyond ±180 back."""
-    if shape.is_empty or _is_within_world(shape):
+    west, _, east, _ = shape.bounds
+    if shape.is_empty or (west >= -HALF_TURN and east <= HALF_TURN):
         return shape
     parts = [polygonal(part) for part in by_turns(shape)]
     parts = [part for part in parts if part.area > 0]
@@ -62,12 +60,21 @@ def polygons_of(shape: BaseGeometry) -> Iterator[Polygon]:
             yield from polygons_of(part)
 
 
-def _is_within_world(shape: BaseGeometry) -> bool:
-    west, _, east, _ = shape.bounds
-    return bool(west >= -HALF_TURN and east <= HALF_TURN)
+def rings_of(polygon: Polygon) -> Rings:
+    """Return the positions of a polygon's rings, empty ones left out."""
+    return [positions_of(ring) for ring in (polygon.exterior, *polygon.interiors) if not ring.is_empty]
 
 
-def _shifted(shape: _Shape, turn: float) -> _Shape:
-    west, east = np.array([-HALF_TURN, -POLE]), np.array([HALF_TURN, POLE])
-    moved: _Shape = shapely.transform(shape, lambda xy: np.clip(xy - (turn, 0), west, east))
-    return moved
+def positions_of(shape: BaseGeometry) -> Ring:
+    """Return the positions of a ring, a line or a point."""
+    return [(x, y) for x, y in shapely.get_coordinates(shape).tolist()]
+
+
+def shown(position: Position) -> str:
+    """Return a position as text."""
+    return f"{position[0]:.10g} {position[1]:.10g}"
+
+
+def _shifted(shape: BaseGeometry, turn: float) -> BaseGeometry:
+    lowest, highest = (-HALF_TURN, -POLE), (HALF_TURN, POLE)
+    return shapely.transform(shape, lambda xy: np.clip(xy - (turn, 0), lowest, highest))

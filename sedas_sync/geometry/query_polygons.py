@@ -5,12 +5,12 @@ beyond the AOI are removed afterwards with the exact geometry.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor
 from typing import cast
 
 import shapely
+from msgspec import Struct
 from shapely import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
@@ -39,8 +39,7 @@ _ROOM = 4
 """Vertices kept free for rounding outwards, which may split an acute corner in two."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueryPolygon:
+class QueryPolygon(Struct, frozen=True):
     """One polygon to search a catalogue with."""
 
     wkt: str

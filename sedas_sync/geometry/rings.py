@@ -7,13 +7,15 @@ documentation states the rule.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import shapely
 from antimeridian import fix_polygon
-from shapely import MultiPolygon, Polygon
+from msgspec import Struct
+from msgspec.structs import replace
+from shapely import LineString, MultiPolygon, Point, Polygon
+from shapely.geometry.base import BaseGeometry
 
 from sedas_sync.geometry.polygons import (
     HALF_TURN,
@@ -25,6 +27,7 @@ from sedas_sync.geometry.polygons import (
     Rings,
     polygonal,
     polygons_of,
+    shown,
     within_world,
 )
 from sedas_sync.geometry.sphere import area_text
@@ -54,8 +57,7 @@ class InDoubtError(ValueError):
     """A ring has two readings, and nothing shows which of them is meant."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Readings:
+class _Readings(Struct, frozen=True):
     """The two readings of a polygon."""
 
     written: Polygon
@@ -159,6 +161,12 @@ def continued(ring: Ring) -> tuple[Ring, int]:
     return result, turns
 
 
+def path_shape(path: Ring) -> BaseGeometry:
+    """Return a line that crosses the antimeridian the short way; a point if all positions are one."""
+    positions, _ = continued(path)
+    return LineString(positions) if len(set(positions)) > 1 else Point(positions[0])
+
+
 # -- the reading across the antimeridian -------------------------------------------------------------------------------
 
 
@@ -176,14 +184,11 @@ def _across(rings: Rings) -> tuple[Polygonal, bool]:
         # A hole over the pole of its shell has an edge in common with it, and may begin on another meridian.
         polygon = within_world(polygon)
         for cap in map(within_world, caps):
-            inside = polygon.covers(cap)
-            polygon = polygonal(polygon.difference(cap)) if inside else _overlapping(polygon, cap)
+            if polygon.covers(cap):
+                polygon = polygonal(polygon.difference(cap))
+            else:  # not valid, because the hole is not in its shell
+                polygon = MultiPolygon([*polygons_of(polygon), *polygons_of(cap)])
     return polygon, around
-
-
-def _overlapping(*shapes: Polygonal) -> MultiPolygon:
-    """Return a shape that is not valid, for a hole that is not in its shell."""
-    return MultiPolygon([part for shape in shapes for part in polygons_of(shape)])
 
 
 def _enclosing(ring: Ring) -> tuple[Ring, bool]:
@@ -267,14 +272,14 @@ def _doubt(ring: Ring, readings: _Readings) -> str:
     other = f"around the {pole} pole" if readings.around else "the short way"
     outline = shapely.get_coordinates(readings.across).tolist()
     if len(outline) <= _SHOWN:
-        spelled = f"write ({', '.join(_shown(position) for position in outline)})"
+        spelled = f"write ({', '.join(shown(position) for position in outline)})"
     else:
         moved = next(new for new, old in zip(outline, ring, strict=False) if tuple(new) != old)
-        spelled = f"continue the longitudes: {_shown(moved)} in place of {_shown(b)}"
+        spelled = f"continue the longitudes: {shown(moved)} in place of {shown(b)}"
     return (
-        f"its edge from {_shown(a)} to {_shown(b)} covers {abs(b[0] - a[0]):.6g}° of longitude, so it has two "
+        f"its edge from {shown(a)} to {shown(b)} covers {abs(b[0] - a[0]):.6g}° of longitude, so it has two "
         f"readings: as written, {_extent(readings.written)}, or {other}, {_extent(readings.across)}. For the first, "
-        f"put a position in the middle of {edges}, such as {_shown(middle)}. For the second, {spelled}. With "
+        f"put a position in the middle of {edges}, such as {shown(middle)}. For the second, {spelled}. With "
         f"repair = true it is the {'second' if replace(readings, lenient=True).looks_across else 'first'}"
     )
 
@@ -286,7 +291,3 @@ def _long_edges(ring: Ring) -> Iterator[tuple[Position, Position]]:
 def _extent(shape: Polygonal) -> str:
     west, _, east, _ = shape.bounds
     return f"longitudes {west:.6g} to {east:.6g} ({area_text(shape)})"
-
-
-def _shown(position: Position) -> str:
-    return f"{position[0]:.10g} {position[1]:.10g}"

@@ -8,7 +8,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from sedas_sync.geometry.areas import Part, open_ring
-from sedas_sync.geometry.polygons import Ring, Rings
+from sedas_sync.geometry.polygons import Ring, Rings, positions_of, rings_of
 
 _WGS84 = 4326
 _SRID = re.compile(r"\s*SRID\s*=\s*(\d+)\s*;", re.IGNORECASE)
@@ -75,7 +75,7 @@ def read_paths(text: str) -> list[Ring]:
 def paths_of(shapes: Iterable[BaseGeometry | None]) -> list[Ring]:
     """Return the positions of all points and lines in geometries; a point is a path of one position."""
     found = [part for shape in shapes if shape is not None for part in _simple_parts(shape)]
-    return [_positions(part) for part in found if not (isinstance(part, shapely.Polygon) or part.is_empty)]
+    return [positions_of(part) for part in found if not (isinstance(part, shapely.Polygon) or part.is_empty)]
 
 
 def numbered(polygons: list[Rings], what: str) -> list[Part]:
@@ -160,7 +160,7 @@ def _check_srid(srid: int) -> None:
 def _polygons(geometry: BaseGeometry, others: list[str]) -> Iterator[Rings]:
     for part in _simple_parts(geometry):
         if isinstance(part, shapely.Polygon):
-            yield [positions for ring in (part.exterior, *part.interiors) if (positions := _positions(ring))]
+            yield rings_of(part)
         elif not part.is_empty:
             others.append(part.geom_type.upper())
 
@@ -170,10 +170,6 @@ def _simple_parts(geometry: BaseGeometry) -> Iterator[BaseGeometry]:
         yield from _simple_parts(part)
     if not hasattr(geometry, "geoms"):
         yield geometry
-
-
-def _positions(shape: BaseGeometry) -> Ring:
-    return [(x, y) for x, y in shapely.get_coordinates(shape).tolist()]
 
 
 def _check_text(text: str) -> None:

@@ -1,10 +1,13 @@
 """Dates in a manifest: fixed ones, and those that are relative to the current time."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 from msgspec import Struct
+
+from sedas_sync.model.times import in_utc, to_iso
 
 DATES = (
     "a date (2019-04-30), a date-time (2019-04-30T10:00:00Z), 'today', 'now', or how long ago ('-30d', '-12h', '-2w')"
@@ -38,8 +41,8 @@ class DateSpec(Struct, frozen=True):
         Raises:
             ValueError: The value is none of these.
         """
-        if isinstance(value, str):
-            text = value.strip()
+        text = value.strip() if isinstance(value, str) else None
+        if text is not None:
             if text.lower() == "today":
                 return cls("today", role)
             if text.lower() == "now":
@@ -48,12 +51,15 @@ class DateSpec(Struct, frozen=True):
                 ago = timedelta(hours=int(match[1]) * _HOURS[match[2].lower()])
                 if ago <= _LONGEST:
                     return cls("ago", role, ago=ago)
-            value = _from_text(text)
-        if isinstance(value, datetime):
-            return cls("fixed", role, _in_utc(value))
-        if isinstance(value, date):
-            clock = time() if role == "start" else _LAST
-            return cls("fixed", role, datetime.combine(value, clock, UTC))
+        with suppress(ValueError, OverflowError):
+            if text is not None:
+                is_date = len(text) == len("2019-04-30")
+                value = date.fromisoformat(text) if is_date else datetime.fromisoformat(text)
+            if isinstance(value, datetime):
+                return cls("fixed", role, in_utc(value))
+            if isinstance(value, date):
+                clock = time() if role == "start" else _LAST
+                return cls("fixed", role, datetime.combine(value, clock, UTC))
         raise ValueError(f"must be {DATES}")
 
     @property
@@ -71,7 +77,7 @@ class DateSpec(Struct, frozen=True):
             return "now" if not hours else f"-{hours}h" if hours % 24 else f"-{hours // 24}d"
         if self.fixed.timetz().replace(tzinfo=None) == (time() if self.role == "start" else _LAST):
             return self.fixed.date().isoformat()
-        return self.fixed.replace(tzinfo=None).isoformat() + "Z"
+        return to_iso(self.fixed)
 
     def resolve(self, now: datetime) -> datetime:
         """Return the first time of the interval for a start, and the last time for an end."""
@@ -93,19 +99,3 @@ def is_backwards(start: DateSpec, end: DateSpec, now: datetime | None) -> bool:
     if start.fixed is None or end.fixed is None:
         return False
     return end.resolve(start.fixed) < start.fixed
-
-
-def _from_text(text: str) -> date | datetime:
-    try:
-        return date.fromisoformat(text) if len(text) == len("2019-04-30") else datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"must be {DATES}") from None
-
-
-def _in_utc(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"must be {DATES}") from None

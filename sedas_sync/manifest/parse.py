@@ -6,12 +6,12 @@ allowed. This module uses neither the clock nor files: the current time and the 
 
 import copyreg
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import tomli
+from msgspec import Struct
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import rules
@@ -48,8 +48,7 @@ def _read_only(values: dict[str, Any]) -> MappingProxyType[str, Any]:
 copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """A manifest without mistakes, from `load_manifest` or `parse_manifest`.
 
     Example:

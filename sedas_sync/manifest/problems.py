@@ -87,7 +87,7 @@ class ProblemList:
             else:
                 reason = str(mistake.get("ctx", {}).get("error", ""))
                 if key:
-                    reason = f"found {shown(table.get(key))}; {reason or f'must be {_allowed(cls, key)}'}"
+                    reason = f"found {shown(table.get(key))}; {reason or f'must be {in_words(keys_of(cls)[key])}'}"
                 self.add(dotted(path, key) if key else path, reason or mistake["msg"])
         try:
             return cls.model_validate({**{key: values[key] for key in values if key not in wrong}, **given})
@@ -122,11 +122,6 @@ class ProblemList:
 def _key_of(mistake: ErrorDetails) -> str:
     """Return the key of a mistake; empty for one of the whole table, which the model of a plug-in may find."""
     return str(mistake["loc"][0]) if mistake["loc"] else ""
-
-
-def _allowed(cls: type[BaseModel], key: str) -> str:
-    """Return the allowed values of a field in words."""
-    return in_words(keys_of(cls)[key])
 
 
 def dotted(path: str, key: str) -> str:

@@ -11,13 +11,11 @@ from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.manifest.dates import is_backwards
 from sedas_sync.manifest.problems import suggestion
 from sedas_sync.manifest.tables import BESIDE_PRODUCTS, Dataset, Mistake
+from sedas_sync.model.product_types import TYPES
 from sedas_sync.model.satellites import GROUP_SENSORS, INSTRUMENT_SENSORS, group_of, instruments, spelled
 from sedas_sync.model.scene import Sensor
 
-_PRODUCT_TYPES: dict[str, Sensor] = {
-    **dict.fromkeys(("L1C", "L2A", "S2MSI1C", "S2MSI2A"), "optical"),
-    **dict.fromkeys(("SLC", "GRD", "GRDH", "GRDM", "GRDF", "SCD", "OCN", "RAW"), "sar"),
-}
+_PRODUCT_TYPES = {name: sensor for group, sensor in GROUP_SENSORS.items() for name in TYPES[group]}
 _SENSORS_IN_TEXT = {"optical": "optical", "sar": "SAR"}
 
 

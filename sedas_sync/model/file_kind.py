@@ -103,7 +103,7 @@ def ending_of(name: str) -> str:
     ''
     """
     last = _last_ending(name)
-    if last.lower() not in _FILES:
+    if not last or last.lower() not in _FILES:
         return ""
     stem = name[: -len(last)]
     double = stem[-4:] + last

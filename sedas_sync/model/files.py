@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -18,7 +19,7 @@ from sedas_sync.model.file_kind import ZIP, ending_of, folder_ending
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import NOTHING, ArchiveIdentity, DesiredScene, RemoteFile, Scene, SceneId
+from sedas_sync.model.scene import ArchiveIdentity, DesiredScene, RemoteFile, Scene, SceneId
 
 _ALL = ("*",)
 _LEVELS = tuple(ProofLevel)
@@ -203,27 +204,42 @@ def _form(scene: Scene | LocalScene) -> str:
     return "a folder" if scene.is_folder else "one file"
 
 
-def meets_lock(
-    held: LocalScene, *, sha256: str | None, pinned: Mapping[str, str] = NOTHING, contents: str | None = None
-) -> bool | None:
+class Requirement(Protocol):
+    """What a lock file requires of a scene. None and an empty mapping are no requirement."""
+
+    @property
+    def sha256(self) -> str | None:
+        """The checksum of its file, of its zip, or of the listing of its files."""
+
+    @property
+    def pinned(self) -> Mapping[str, str]:
+        """The checksum of each file of a folder, by name."""
+
+    @property
+    def contents(self) -> str | None:
+        """What its zip contains, as `contents_digest`."""
+
+
+def meets_lock(held: LocalScene, required: Requirement) -> bool | None:
     """Return whether a local scene is what a lock file requires; None if it requires nothing that can be compared.
 
     An unpacked folder is right if its zip was, if each of its files is, or if it has what the zip contains.
 
     Args:
         held: the scene.
-        sha256: of the scene's file, of its zip, or of the listing of its files.
-        pinned: of each file of a folder, by name.
-        contents: what the zip contains.
+        required: the scene of the lock file, or the desired scene made from it.
     """
-    required = pinned if held.packed is not None else NOTHING
-    if sha256 is None and not required:
+    sha256, packed = required.sha256, held.packed
+    if packed is None:
+        return None if sha256 is None else held.sha256 == sha256
+    pinned = required.pinned
+    if sha256 is None and not pinned:
         return None
-    if sha256 is not None and held.delivered.sha256 == sha256:
+    if sha256 is not None and packed.sha256 == sha256:
         return True
-    if required:
-        return required == {file.name: file.sha256 for file in held.members}
-    return held.packed is not None and contents is not None and contents_of(held) == contents
+    if pinned:
+        return pinned == {file.name: file.sha256 for file in held.members}
+    return required.contents is not None and contents_of(held) == required.contents
 
 
 def contents_of(held: LocalScene) -> str | None:

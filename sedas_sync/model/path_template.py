@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
+from functools import cache
 from hashlib import sha256
 from string import Formatter
 
@@ -128,7 +129,7 @@ class Layout(Struct, frozen=True):
         Raises:
             ValueError: the extension is none.
         """
-        if not _EXTENSION.fullmatch(extension):
+        if not _is_extension(extension):
             raise ValueError(f"{extension!r} is not a file name extension")
         if self._is_plain and len(scene.id) <= _PLAIN_MOST and _PLAIN.fullmatch(scene.id):
             # Nearly every scene of nearly every manifest, and mirrors hold a hundred thousand.
@@ -150,6 +151,11 @@ class Layout(Struct, frozen=True):
         return "/".join(path)
 
 
+@cache
+def _is_extension(text: str) -> bool:
+    return _EXTENSION.fullmatch(text) is not None
+
+
 def comparable(path: str) -> str:
     """A path in the form in which the most forgetful file systems compare it: without case or Unicode form."""
     return path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
@@ -168,7 +174,9 @@ def collisions(paths: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     Returns:
         For each such path, as the first of its scenes has it, the ids that share it, in the order given.
     """
-    keys = [comparable(path) for path in paths.values()]
+    # Nearly all paths are ASCII, and mirrors hold a hundred thousand.
+    ascii_only = all(map(str.isascii, paths.values()))
+    keys = [*map(str.lower if ascii_only else comparable, paths.values())]
     if len(set(keys)) == len(keys):
         return {}
     seen: defaultdict[str, list[str]] = defaultdict(list)

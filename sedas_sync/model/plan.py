@@ -1,9 +1,9 @@
 """A plan: one action and one reason for each scene."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import ClassVar, Self
 
 from msgspec import Struct
@@ -109,7 +109,7 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
         )
 
 
-class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
+class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """Everything that has to be done. `apply` carries out this object and nothing else.
 
     Example:
@@ -166,6 +166,22 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     typical_sizes: Mapping[str, int] = {}  # as above
     """Expected bytes of a scene by product type, of types for which an archive states no size."""
 
+    @cached_property
+    def by_kind(self) -> Mapping[ActionKind, Sequence[Action]]:
+        """The actions of each kind, in order; of every kind, also if there are none."""
+        found: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
+        for action in self.actions:
+            found[action.kind].append(action)
+        return found
+
+    def of(self, kinds: Collection[ActionKind]) -> list[Action]:
+        """Return the actions of some kinds, one kind after the other.
+
+        Args:
+            kinds: the kinds.
+        """
+        return [action for kind, actions in self.by_kind.items() if kind in kinds for action in actions]
+
     @property
     def failed(self) -> tuple[Failure, ...]:
         """Everything that makes the plan do less than the manifest requires: failures and refusals."""
@@ -180,18 +196,17 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def changes(self) -> int:
         """How many actions change something."""
-        return sum(action.kind in CHANGES for action in self.actions)
+        return sum(len(self.by_kind[kind]) for kind in CHANGES)
 
     @property
     def counts(self) -> dict[ActionKind, int]:
         """How many scenes each kind of action has, including zeros."""
-        counted = Counter(action.kind for action in self.actions)
-        return {kind: counted[kind] for kind in ActionKind}
+        return {kind: len(actions) for kind, actions in self.by_kind.items()}
 
     @property
     def bytes(self) -> int | None:
         """How many bytes have to be downloaded now; None if a size is unknown."""
-        return bytes_of(action for action in self.actions if action.kind in TRANSFERS)
+        return bytes_of(self.of(TRANSFERS))
 
     def expected_size(self, action: Action) -> int | None:
         """Return the size of a scene, or how large scenes of its type usually are; None if neither is known.
@@ -208,14 +223,14 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
         """The actions whose transfers your account pays for, because the archive's `s3` has `requester_pays`."""
         return tuple(
             action
-            for action in self.actions
-            if action.kind in TRANSFERS and action.wanted is not None and action.wanted.sources[0].scene.requester_pays
+            for action in self.of(TRANSFERS)
+            if action.wanted is not None and action.wanted.sources[0].scene.requester_pays
         )
 
     @property
     def expected_bytes(self) -> int:
         """About how many bytes have to be downloaded, now and from orders. Scenes of unknown size do not count."""
-        return sum(self.expected_size(action) or 0 for action in self.actions if action.kind in NEEDS_ARCHIVE)
+        return sum(self.expected_size(action) or 0 for action in self.of(NEEDS_ARCHIVE))
 
     def without_secrets(self) -> Self:
         """Return the plan without links that may contain a secret."""
@@ -229,7 +244,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     def _repr_html_(self) -> str:
         """Return the plan for a notebook: a count for each action, and the actions that change something, folded."""
         counts = {kind.value: count for kind, count in self.counts.items() if count}
-        changes = [action for action in self.actions if action.kind in CHANGES]
+        changes = self.of(CHANGES)
         rows = ([a.kind.value, a.id, ", ".join(a.datasets), size(a.size), a.path] for a in changes)
         listed = html.table(["action", "scene", "datasets", "size", "path"], rows)
         problems = [*(f"{f.id}: {f.error}" for f in self.failures), *self.warnings]

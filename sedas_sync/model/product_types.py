@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 TYPES: Mapping[str, tuple[str, ...]] = {
     "S1": (
-        "GRD", "GRDH", "GRDM", "GRDF", "SLC", "OCN", "RAW", "GRD-COG", "AUX_POEORB", "AUX_RESORB", "AUX_PREORB",
+        "GRD", "GRDH", "GRDM", "GRDF", "SLC", "OCN", "RAW", "SCD", "GRD-COG", "AUX_POEORB", "AUX_RESORB", "AUX_PREORB",
         "AUX_CAL", "AUX_INS", "AUX_ML2", "AUX_PP1", "AUX_PP2", "AUX_SCS", "AUX_GNSSRD", "AUX_PROQUA",
     ),
     "S2": ("L1C", "L2A", "S2MSI1C", "S2MSI2A"),

@@ -1,12 +1,15 @@
 """What `verify` and `adopt` found and did."""
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from sedas_sync.model.events import Failure, Summary, exit_code_of
 from sedas_sync.model.local import LocalFile, ProofLevel
 from sedas_sync.model.scene import SceneId
+
+Count = Annotated[int, Meta(ge=0)]
 
 # -- verify ----------------------------------------------------------------------------------------------------------
 
@@ -24,8 +27,7 @@ class Finding(StrEnum):
     """It is not in the index. This is not a failure: sedas-sync did not create it, or it can be adopted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedFile:
+class VerifiedFile(Struct, frozen=True, kw_only=True):
     """The result for one file."""
 
     path: str
@@ -63,8 +65,7 @@ class VerifiedFile:
         return self.finding is None and self.locked_sha256 is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
+class VerifyReport(Struct, frozen=True, kw_only=True):
     """The result for a whole mirror.
 
     Example:
@@ -155,8 +156,7 @@ class Result(StrEnum):
     """It is right, but could not be moved to its place."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(Struct, frozen=True, kw_only=True):
     """One file, or folder of a scene, that was checked."""
 
     file: str
@@ -173,8 +173,7 @@ class File:
     """Files in the folder of a product that the product does not list; they are left alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adoption:
+class Adoption(Struct, frozen=True, kw_only=True):
     """What was done with each file."""
 
     manifest: str

@@ -210,7 +210,7 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
         """The ending of its file as its id shows it, else `.zip`; `.SAFE` or nothing if the scene is a folder."""
         if self.listing:
             return safe_folder(self.id)
-        return "" if self.is_folder else ending_of(self.id) or ZIP
+        return "" if self.assets else ending_of(self.id) or ZIP
 
     @property
     def is_folder(self) -> bool:
@@ -301,11 +301,6 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     def archive(self) -> ArchiveKey:
         """The archive that the scene is downloaded from."""
         return self.sources[0].archive
-
-    @property
-    def checksums(self) -> dict[str, Any]:
-        """What a lock file requires, as arguments of `sedas_sync.model.files.meets_lock`."""
-        return {"sha256": self.sha256, "pinned": self.pinned, "contents": self.contents}
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -18,11 +18,11 @@ import urllib3.exceptions
 from urllib3.util import Retry, Timeout
 
 from sedas_sync._version import __version__
-from sedas_sync.model.hosts import is_loopback, matches_any
+from sedas_sync.model.hosts import matches_any
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import certificates, policy, pools, sockets
-from sedas_sync.net.explain import PROXY_LOGIN, Failure, chain_of, explain
-from sedas_sync.net.policy import PermanentError
+from sedas_sync.net.explain import PROXY_LOGIN, FailureKind, chain_of, explain
+from sedas_sync.net.policy import PORTS, Origin, PermanentError
 from sedas_sync.net.redact import shorten
 
 USER_AGENT = f"sedas-sync/{__version__}"
@@ -42,7 +42,7 @@ _CLEAN = re.compile(r"[A-Za-z0-9!#$%&'()*+,/:;=?@\[\]~._-]*")
 _PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]{0,4}))?(/[A-Za-z0-9!$%&'()*+,/:;=?@~._-]*)")
 """Most links: they need no percent-encoding."""
 _PORT_MOST = 65535
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_CREDENTIALS = frozenset({"authorization", "cookie"})
 _NO_RETRIES = Retry.from_int(False)
 _FAILURES = (urllib3.exceptions.HTTPError, OSError, sockets.RequestStopped)
 
@@ -67,23 +67,6 @@ class Timeouts(NamedTuple):
     """For the next byte."""
 
 
-class Origin(NamedTuple):
-    """Scheme, host and port of a URL."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @property
-    def secret(self) -> bool:
-        """Whether nobody can read a request on its way: https, or to this machine."""
-        return self.scheme == "https" or is_loopback(self.host)
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}")
-
-
 @functools.lru_cache(maxsize=256)
 def split(url: str) -> tuple[Origin, str]:
     """Split a URL into its origin and the target of a request.
@@ -93,21 +76,21 @@ def split(url: str) -> tuple[Origin, str]:
     """
     plain = _PLAIN.fullmatch(url)
     if plain is not None and int(plain[3] or 0) <= _PORT_MOST:
-        return Origin(plain[1], plain[2], int(plain[3] or _DEFAULT_PORTS[plain[1]])), plain[4]
+        return Origin(plain[1], plain[2], int(plain[3] or PORTS[plain[1]])), plain[4]
     try:
         found = urlsplit(url)
         host, port, scheme = found.hostname or "", found.port, found.scheme.lower()
         host = host if host.isascii() else host.encode("idna").decode()
     except ValueError:
         found, host, port, scheme = urlsplit(""), "", None, ""
-    if scheme not in _DEFAULT_PORTS or not host:
+    if scheme not in PORTS or not host:
         raise PermanentError(f"{shorten(url)!r} is not a valid http or https URL")
     target = found.path or "/"
     if found.query:
         target += f"?{found.query}"
     if not _CLEAN.fullmatch(target):
         target = quote(target, safe="!#$%&'()*+,/:;=?@[]~")
-    return Origin(scheme, host, port or _DEFAULT_PORTS[scheme]), target
+    return Origin(scheme, host, port or PORTS[scheme]), target
 
 
 def _redirected(url: str, location: str) -> tuple[str, Origin]:
@@ -291,7 +274,7 @@ class Connections:
         origin, target = split(url)
         pool, proxy = self._pool(origin, reach)
         if not origin.secret:
-            headers = policy.safe_headers(url, headers)
+            headers = {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
         if proxy is not None and not proxy.is_socks and origin.scheme == "http":
             target = f"{origin}{target}"
         try:
@@ -404,6 +387,6 @@ class Connections:
         if self._stop.is_set():
             return InterruptedError("stopped")
         text, kind = explain(error, url, proxy)
-        if kind is Failure.PERMANENT and not reading:
+        if kind is FailureKind.PERMANENT and not reading:
             return PermanentError(text)
-        return ConnectionFailed(text, unsent=kind is Failure.UNSENT and not reading)
+        return ConnectionFailed(text, unsent=kind is FailureKind.UNSENT and not reading)

@@ -224,8 +224,7 @@ def _from_keyring(
 def read_keyring(service: str, username: str | None) -> tuple[Credentials | None, str]:
     """Return an entry of the system keyring, or None and why there is none."""
     try:
-        import keyring  # noqa: PLC0415  # an extra, and slow to import
-        import keyring.errors  # noqa: PLC0415
+        import keyring.errors  # noqa: PLC0415  # an extra, and slow to import
     except ImportError:
         return None, "the extra sedas-sync[keyring] is not installed"
     try:

@@ -17,7 +17,7 @@ from sedas_sync.net.redact import shorten
 PROXY_LOGIN = 407
 
 
-class Failure(Enum):
+class FailureKind(Enum):
     """What a failure means for a retry."""
 
     PERMANENT = "a retry does not help"
@@ -25,7 +25,7 @@ class Failure(Enum):
     BROKEN = "the server may have acted on the request"
 
 
-def explain(error: BaseException, url: str, proxy: Proxy | None = None) -> tuple[str, Failure]:
+def explain(error: BaseException, url: str, proxy: Proxy | None = None) -> tuple[str, FailureKind]:
     """Explain in one sentence why a request to `url` failed, and what that means for a retry."""
     parts = urlsplit(url)
     host = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -39,26 +39,26 @@ def explain(error: BaseException, url: str, proxy: Proxy | None = None) -> tuple
         return _explain_proxy(chain, host, proxy)
     untrusted = first(ssl.SSLCertVerificationError)
     if isinstance(untrusted, ssl.SSLCertVerificationError):
-        return certificates.untrusted(host, untrusted), Failure.PERMANENT
+        return certificates.untrusted(host, untrusted), FailureKind.PERMANENT
     if first(ssl.SSLError, urllib3.exceptions.SSLError):
         cut = first(ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
         return (
             f"the TLS connection to {host} failed: {_innermost(chain)}",
-            Failure.BROKEN if cut else Failure.PERMANENT,
+            FailureKind.BROKEN if cut else FailureKind.PERMANENT,
         )
     if unsent:
-        return f"{host} cannot be reached: {_why_unsent(chain, parts.hostname or '')}", Failure.UNSENT
+        return f"{host} cannot be reached: {_why_unsent(chain, parts.hostname or '')}", FailureKind.UNSENT
     if first(urllib3.exceptions.ReadTimeoutError, TimeoutError):
-        return f"{host} stopped answering: try again later, or raise [transfer] stall_timeout", Failure.BROKEN
+        return f"{host} stopped answering: try again later, or raise [transfer] stall_timeout", FailureKind.BROKEN
     if first(urllib3.exceptions.DecodeError):
-        return f"the answer of {host} cannot be decompressed", Failure.BROKEN
+        return f"the answer of {host} cannot be decompressed", FailureKind.BROKEN
     if first(http.client.IncompleteRead):
-        return f"the connection to {host} ended in the middle of the body, or a chunk is not valid", Failure.BROKEN
+        return f"the connection to {host} ended in the middle of the body, or a chunk is not valid", FailureKind.BROKEN
     if first(http.client.RemoteDisconnected):
-        return f"{host} closed the connection without an answer", Failure.BROKEN
+        return f"{host} closed the connection without an answer", FailureKind.BROKEN
     if first(http.client.BadStatusLine, http.client.UnknownProtocol):
-        return f"{host} does not speak HTTP/1.1", Failure.BROKEN
-    return f"the connection to {host} broke ({_innermost(chain)})", Failure.BROKEN
+        return f"{host} does not speak HTTP/1.1", FailureKind.BROKEN
+    return f"the connection to {host} broke ({_innermost(chain)})", FailureKind.BROKEN
 
 
 def _why_unsent(chain: list[BaseException], host: str) -> str:
@@ -90,15 +90,15 @@ def _tunnel_status(chain: list[BaseException]) -> int | None:
     return next((int(match[1]) for match in matches if match), None)
 
 
-def _explain_proxy(chain: list[BaseException], host: str, proxy: Proxy) -> tuple[str, Failure]:
+def _explain_proxy(chain: list[BaseException], host: str, proxy: Proxy) -> tuple[str, FailureKind]:
     """Explain why a host was not reached through a proxy."""
     status = _tunnel_status(chain)
     if status == PROXY_LOGIN:
-        return proxy.login_error(), Failure.PERMANENT
+        return proxy.login_error(), FailureKind.PERMANENT
     if status is not None:
-        return f"{proxy} does not reach {host} (HTTP {status})", Failure.UNSENT
+        return f"{proxy} does not reach {host} (HTTP {status})", FailureKind.UNSENT
     unknown = next((item for item in chain if isinstance(item, socket.gaierror)), None)
-    return proxy.connect_error(unknown or chain[0], _innermost(chain)), Failure.UNSENT
+    return proxy.connect_error(unknown or chain[0], _innermost(chain)), FailureKind.UNSENT
 
 
 def _innermost(chain: list[BaseException]) -> str:

@@ -28,10 +28,10 @@ from sedas_sync.model.hosts import is_loopback, matches_any
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import sockets
 
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
+"""Ports that a URL need not name."""
 _PROXY_PORTS = {"http": 80, **dict.fromkeys(("socks4", "socks4a", "socks5", "socks5h"), 1080)}
 _NUMERIC = re.compile(r"[0-9a-fx.]+")
-_CREDENTIALS = frozenset({"authorization", "cookie"})
 _ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]*(?=[/?#]|\Z)")
 """Scheme, host and port of a URL; thousands of links share them."""
 
@@ -55,8 +55,25 @@ def variable(environ: Mapping[str, str], *names: str) -> tuple[str, str] | None:
 # Tokens
 
 
-def origin_of(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of a URL.
+class Origin(NamedTuple):
+    """Scheme, host and port of a URL."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def secret(self) -> bool:
+        """Whether nobody can read a request on its way: https, or to this machine."""
+        return self.scheme == "https" or is_loopback(self.host)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == PORTS[self.scheme] else f":{self.port}")
+
+
+def origin_of(url: str) -> Origin:
+    """Return the origin of a URL.
 
     Raises:
         ValueError: It is not an http or https URL, or parsers may read it in different ways.
@@ -68,16 +85,16 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 @lru_cache(maxsize=256)
-def _split_origin(url: str) -> tuple[str, str, int]:
+def _split_origin(url: str) -> Origin:
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if parts.scheme not in PORTS or not parts.hostname:
         raise ValueError("it is not an http or https URL")
     if "@" in parts.netloc:
         raise ValueError("it contains a user name")
     if "%" in parts.netloc:
         # The zone of an IPv6 address may be any text, such as one that ends like a trusted host.
         raise ValueError("its host contains a percent sign")
-    return parts.scheme, parts.hostname.lower().rstrip("."), parts.port or _PORTS[parts.scheme]
+    return Origin(parts.scheme, parts.hostname.lower().rstrip("."), parts.port or PORTS[parts.scheme])
 
 
 def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:
@@ -94,14 +111,12 @@ def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _may_see_token(origin: tuple[str, str, int], api: tuple[str, str, int], trusted_hosts: tuple[str, ...]) -> bool:
-    scheme, host, port = origin
-    loopback = is_loopback(host)
-    if scheme != "https" and not loopback:
+def _may_see_token(origin: Origin, api: Origin, trusted_hosts: tuple[str, ...]) -> bool:
+    if not origin.secret:
         return False
-    if host == api[1] and (port == api[2] or not loopback):
+    if origin.host == api.host and (origin.port == api.port or not is_loopback(origin.host)):
         return True
-    return matches_any(host, trusted_hosts)
+    return matches_any(origin.host, trusted_hosts)
 
 
 def token_withheld(url: str, name: str | None = None) -> str:
@@ -119,12 +134,6 @@ def may_carry_secret(url: str) -> bool:
     """Whether nobody can read a request to this URL on its way: https, or to this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(parts.hostname)
-
-
-def safe_headers(url: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Drop headers with credentials if others may read the request."""
-    safe = may_carry_secret(url)
-    return {name: value for name, value in headers.items() if safe or name.lower() not in _CREDENTIALS}
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -200,8 +209,9 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None
     found = variable(environ, *(form for name in names for form in (name, name.upper())))
     if found is None or is_loopback(host) or (address is not None and address.is_loopback):
         return None
-    port = parts.port or _PORTS.get(parts.scheme, 0)
-    if _is_exempt(host, address, port, setting(environ, "no_proxy", "NO_PROXY") or ""):
+    port = parts.port or PORTS.get(parts.scheme, 0)
+    exempt = re.split(r"[\s,]+", (setting(environ, "no_proxy", "NO_PROXY") or "").lower())
+    if any(_entry_matches(entry, host, address, port) for entry in exempt):
         return None
     return _proxy(*found)
 
@@ -224,10 +234,6 @@ def _proxy(name: str, value: str) -> Proxy:
     if proxy.is_socks and find_spec("socks") is None:
         raise PermanentError(f"{proxy} is a SOCKS proxy: install sedas-sync[socks], or name the host in NO_PROXY")
     return proxy
-
-
-def _is_exempt(host: str, address: IPv4Address | IPv6Address | None, port: int, entries: str) -> bool:
-    return any(_entry_matches(entry, host, address, port) for entry in re.split(r"[\s,]+", entries.lower()))
 
 
 def _entry_matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, port: int) -> bool:

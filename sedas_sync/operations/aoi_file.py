@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anyascii import anyascii
+from msgspec import Struct, field
 
 from sedas_sync import geometry
 from sedas_sync.geometry import OnRepair, Polygonal
@@ -154,8 +154,7 @@ def _crs(content: Mapping[str, Any]) -> str | None:
 # -- areas of a file ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NamedArea:
+class NamedArea(Struct, frozen=True):
     """The polygons of one feature."""
 
     name: str
@@ -201,8 +200,7 @@ def read_areas(path: str | Path) -> tuple[list[NamedArea], int]:
         raise ValueError(f"{path}: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Feature:
+class _Feature(Struct, frozen=True):
     """One feature of a file."""
 
     parts: Callable[[], Sequence[Part]]

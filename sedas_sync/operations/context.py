@@ -1,10 +1,11 @@
 """What the operations on one mirror share."""
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import SceneLookup
 from sedas_sync.archives.pool import ArchivePool
@@ -27,8 +28,7 @@ def ignore(_event: Event) -> None:
     """Ignore an event."""
 
 
-@dataclass(slots=True, kw_only=True)
-class MirrorContext:
+class MirrorContext(Struct, kw_only=True):
     """A manifest, its mirror and its archives."""
 
     manifest: Manifest
@@ -85,7 +85,7 @@ class MirrorContext:
         if prune:
             raise ManifestError("--prune cannot be combined with --dataset")
         chosen = {name: dataset for name, dataset in known.items() if name in names}
-        return dataclasses.replace(self.manifest, datasets=chosen)
+        return replace(self.manifest, datasets=chosen)
 
 
 def check_choice(context: MirrorContext, datasets: str | Iterable[str], *, prune: bool = False) -> None:

@@ -1,22 +1,56 @@
-"""Outlines of countries, from the map of the report page: Natural Earth 1:50 million, as packaged by world-atlas."""
+"""The map of the report page: Natural Earth 1:50 million, as packaged by world-atlas. AOIs can be countries of it."""
 
 import json
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sedas_sync.geometry import Polygonal, buffered, from_parts
 from sedas_sync.geometry.areas import Part
-from sedas_sync.geometry.polygons import Ring
 
 BUFFER_KM = 5.0
 """Added to the outline of a country, because coasts are coarse on that map and small islands are missing."""
 
 
-def world_text() -> str:
-    """Return the map as TopoJSON. The `id` of a country is its code, its property `name` its name."""
-    return (files("sedas_sync.operations") / "world.json").read_text("utf-8")
+class Country(NamedTuple):
+    """One country of the map."""
+
+    code: str | None
+    """ISO 3166-1 alpha-3; None for a territory without a code."""
+    name: str
+    polygons: list[list[list[int]]]
+    """The arcs of each ring of each polygon by their numbers; that of an arc which is used backwards is inverted."""
+
+
+class World(NamedTuple):
+    """The map."""
+
+    arcs: list[NDArray[np.float64]]
+    """Positions in degrees, of coasts and borders. Neighbours share an arc."""
+    countries: list[Country]
+
+
+@cache
+def world() -> World:
+    """Return the map, from TopoJSON."""
+    read = json.loads((files("sedas_sync.operations") / "world.json").read_text("utf-8"))
+    step, origin = np.array(read["transform"]["scale"]), np.array(read["transform"]["translate"])
+    return World(
+        # Each position is stored as a difference from the one before, in steps of a grid.
+        arcs=[np.cumsum(arc, axis=0) * step + origin for arc in read["arcs"]],
+        countries=[
+            Country(
+                shape.get("id"),
+                shape["properties"]["name"],
+                [shape["arcs"]] if shape["type"] == "Polygon" else shape["arcs"],
+            )
+            for shape in read["objects"]["countries"]["geometries"]
+        ],
+    )
 
 
 def area_of_countries(codes: Iterable[str], buffer_km: float | None = None) -> Polygonal:
@@ -29,49 +63,21 @@ def area_of_countries(codes: Iterable[str], buffer_km: float | None = None) -> P
     Raises:
         ValueError: The map has no such country.
     """
-    world = _world()
-    shapes = [shape for code in codes for shape in _shapes_of(code, world)]
-    parts = [
-        Part([_ring(indexes, world) for indexes in rings], shape["properties"]["name"])
-        for shape in shapes
-        for rings in ([shape["arcs"]] if shape["type"] == "Polygon" else shape["arcs"])
-    ]
+    parts = []
+    for code in codes:
+        found = [country for country in world().countries if country.code == code]
+        if not found:
+            raise ValueError(
+                f'"{code}" is not a country of the map; codes have three letters (ISO 3166-1 alpha-3), such as GBR'
+            )
+        parts += [
+            Part([_ring(indexes) for indexes in rings], country.name) for country in found for rings in country.polygons
+        ]
     area = from_parts(parts, on_repair=lambda _: None)
     return buffered(area, (), BUFFER_KM if buffer_km is None else buffer_km)
 
 
-@cache
-def _world() -> dict[str, Any]:
-    world: dict[str, Any] = json.loads(world_text())
-    return world
-
-
-def _shapes_of(code: str, world: dict[str, Any]) -> list[dict[str, Any]]:
-    listed = world["objects"]["countries"]["geometries"]
-    found = [shape for shape in listed if shape.get("id") == code]
-    if not found:
-        raise ValueError(
-            f'"{code}" is not a country of the map; codes have three letters (ISO 3166-1 alpha-3), such as GBR'
-        )
-    return found
-
-
-def _positions(arc: list[list[int]], transform: dict[str, Any]) -> Ring:
-    """Return the positions of an arc: each is stored as a difference from the one before, in steps of a grid."""
-    (scale_x, scale_y), (west, south) = transform["scale"], transform["translate"]
-    x = y = 0
-    found = []
-    for step_x, step_y in arc:
-        x, y = x + step_x, y + step_y
-        found.append((x * scale_x + west, y * scale_y + south))
-    return found
-
-
-def _ring(indexes: list[int], world: dict[str, Any]) -> Ring:
-    """Join arcs that have their ends in common; the number of one that is used backwards is inverted."""
-    ring: Ring = []
-    for index in indexes:
-        arc = _positions(world["arcs"][index if index >= 0 else ~index], world["transform"])
-        arc = arc if index >= 0 else arc[::-1]
-        ring.extend(arc[1:] if ring else arc)
-    return ring
+def _ring(indexes: list[int]) -> list[tuple[float, float]]:
+    """Join arcs that have their ends in common."""
+    arcs = [world().arcs[index] if index >= 0 else world().arcs[~index][::-1] for index in indexes]
+    return [(x, y) for x, y in np.vstack([arcs[0], *(arc[1:] for arc in arcs[1:])]).tolist()]

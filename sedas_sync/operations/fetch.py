@@ -1,13 +1,12 @@
 """Download scenes into a folder without a manifest."""
 
-import dataclasses
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, ArchiveWrapper, known_orders_of
@@ -29,8 +28,7 @@ _WATCH = 0.2
 """Seconds after which a watcher of `stop` looks whether the call has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedScene:
+class FetchedScene(Struct, frozen=True):
     """A scene that `fetch` has put into its folder."""
 
     scene: Scene
@@ -87,7 +85,7 @@ def fetch(
     """
     manifest = check_manifest(_MANIFEST, Path(folder, "sedas_sync.fetch"))
     transfer = manifest.transfer.model_copy(update={"order_timeout": order_timeout})
-    manifest = dataclasses.replace(manifest, transfer=transfer)
+    manifest = replace(manifest, transfer=transfer)
     by_id = {scene.id: scene for scene in scenes}
     context = open_mirror(manifest, {"archive": _Borrowed(archive)})
     root, runner = context.state.root, PlanRunner(context)

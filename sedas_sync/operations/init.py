@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import shapely
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.geometry import Polygonal
@@ -17,7 +18,7 @@ from sedas_sync.model.text import clipped, printable
 from sedas_sync.operations.aoi_file import NamedArea, read_areas
 from sedas_sync.operations.context import open_mirror
 from sedas_sync.operations.init_folder import find_products
-from sedas_sync.operations.init_template import Area, Wish, folder_manifest_text, manifest_text
+from sedas_sync.operations.init_template import Area, Choices, folder_manifest_text, manifest_text
 from sedas_sync.operations.load import check_manifest
 from sedas_sync.operations.search import search_archives
 
@@ -36,8 +37,7 @@ _COMMENT = 200
 """Columns of the longest comment with a feature's properties."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class FirstManifest(Struct, frozen=True):
     """A first manifest."""
 
     text: str
@@ -46,13 +46,13 @@ class Start:
     warnings: tuple[str, ...] = ()
 
 
-def from_box(box: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B008  # immutable
+def from_box(box: str, target: Path, choices: Choices = Choices()) -> FirstManifest:  # noqa: B008  # immutable
     """Make a manifest for a box.
 
     Args:
         box: west, south, east and north in degrees, separated by commas or spaces.
         target: The manifest's future path.
-        wish: What it selects.
+        choices: What it selects.
 
     Raises:
         ManifestError: The box is not four such numbers, or what it selects is wrong.
@@ -61,10 +61,10 @@ def from_box(box: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B00
     area = Area(name="area", key="bbox", value=", ".join(numbers), comment="west south east north, degrees")
     try:
         values = [float(number) for number in numbers]
-        text, manifest = _checked(manifest_text(wish, [area]), target)
+        text, manifest = _checked(manifest_text(choices, [area]), target)
     except ValueError:
         raise ManifestError(f"--bbox {box!r}: must be four numbers: west, south, east, north") from None
-    return Start(text, tuple(manifest.aois), _if_wide(box, *values))
+    return FirstManifest(text, tuple(manifest.aois), _if_wide(box, *values))
 
 
 def _if_wide(box: str, west: float, south: float, east: float, north: float) -> tuple[str, ...]:  # noqa: ARG001
@@ -75,7 +75,7 @@ def _if_wide(box: str, west: float, south: float, east: float, north: float) -> 
     return (f"--bbox {box}: crosses the antimeridian, {width:g}° wide; are west and east swapped?",)
 
 
-def from_file(source: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B008  # immutable
+def from_file(source: str, target: Path, choices: Choices = Choices()) -> FirstManifest:  # noqa: B008  # immutable
     """Make a manifest for the areas of a file of any format that AOIs can have.
 
     For one area the manifest refers to the file. Several areas are written into it, each as an AOI with its name; if
@@ -88,7 +88,7 @@ def from_file(source: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa:
     Args:
         source: The file.
         target: The manifest's future path; the file's path is relative to it.
-        wish: What the manifest selects.
+        choices: What the manifest selects.
 
     Raises:
         ManifestError: The file cannot be read, or has no areas.
@@ -99,15 +99,15 @@ def from_file(source: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa:
         raise ManifestError(str(error)) from None
     best, other = _attempts(areas, source, target)
     try:
-        text, manifest = _checked(manifest_text(wish, best), target)
+        text, manifest = _checked(manifest_text(choices, best), target)
     except (ManifestError, UnicodeEncodeError):
-        text, manifest = _checked(manifest_text(wish, other), target)
+        text, manifest = _checked(manifest_text(choices, other), target)
     warnings = [f"{source}: {left_out} features without a polygon were left out"] if left_out else []
     warnings += [f"{source}: {area.name}: {repair}" for area in areas for repair in area.repairs]
-    return Start(text, tuple(manifest.aois), (*warnings, *_if_outside_the_sandbox(wish, manifest, source)))
+    return FirstManifest(text, tuple(manifest.aois), (*warnings, *_if_outside_the_sandbox(choices, manifest, source)))
 
 
-def from_folder(folder: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B008  # immutable
+def from_folder(folder: str, target: Path, choices: Choices = Choices()) -> FirstManifest:  # noqa: B008  # immutable
     """Make a manifest that describes the products of a folder, which becomes its mirror.
 
     The products are read, not searched for: their names, and the footprints in zips and in extracted folders.
@@ -115,7 +115,7 @@ def from_folder(folder: str, target: Path, wish: Wish = Wish()) -> Start:  # noq
     Args:
         folder: The folder.
         target: The manifest's future path; the folder's path is relative to it.
-        wish: The archive, and dates that replace those of the products.
+        choices: The archive, and dates that replace those of the products.
 
     Raises:
         ManifestError: The folder has no products, or they cannot be described.
@@ -123,15 +123,15 @@ def from_folder(folder: str, target: Path, wish: Wish = Wish()) -> Start:  # noq
     found = find_products(folder)
     path = _relative(folder, target)
     text, manifest = _checked(
-        folder_manifest_text(wish, path, found.areas, found.datasets, unpack=found.folders), target
+        folder_manifest_text(choices, path, found.areas, found.datasets, unpack=found.folders), target
     )
-    warnings = (*found.warnings, *_if_outside_the_sandbox(wish, manifest, folder))
-    return Start(text, tuple(manifest.aois), warnings)
+    warnings = (*found.warnings, *_if_outside_the_sandbox(choices, manifest, folder))
+    return FirstManifest(text, tuple(manifest.aois), warnings)
 
 
-def _if_outside_the_sandbox(wish: Wish, manifest: Manifest, source: str) -> tuple[str, ...]:
+def _if_outside_the_sandbox(choices: Choices, manifest: Manifest, source: str) -> tuple[str, ...]:
     """Return a warning if the manifest is for the sandbox, which has no scenes over its areas."""
-    if wish.archive != "sandbox" or _has_scenes(manifest):
+    if choices.archive != "sandbox" or _has_scenes(manifest):
         return ()
     none = f"{source}: the archive (type sandbox) has no scenes over these areas; {_SANDBOX}"
     return (f"{none}. Choose another archive with --archive",)

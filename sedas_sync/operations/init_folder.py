@@ -1,16 +1,15 @@
 """Find the products in a folder and describe them as datasets. Reads names and footprints, and asks no archive."""
 
-import os
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from posixpath import basename
 from typing import BinaryIO
 
 import shapely
+from msgspec import Struct
 from shapely.geometry import MultiPolygon
 
 from sedas_sync.errors import ManifestError, TransferError
@@ -23,7 +22,7 @@ from sedas_sync.model.product_listing import MAX_SIZE, NAMES, ProductListing, re
 from sedas_sync.model.scene import Scene
 from sedas_sync.model.text import count, product_id
 from sedas_sync.operations.adopt.candidates import above
-from sedas_sync.operations.init_template import Area, FoundScenes
+from sedas_sync.operations.init_template import Area, NewDataset
 from sedas_sync.planning.product_name import described, relative_orbit_of, tile_of
 
 _NAME = re.compile(r"S[1-6][A-DP_]_.*", re.IGNORECASE)
@@ -40,11 +39,10 @@ _MOST_TILES = 60
 """Tiles that are written into a manifest; with more, the area alone counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundProducts:
+class FoundProducts(Struct, frozen=True):
     """The datasets and areas that describe a folder."""
 
-    datasets: tuple[FoundScenes, ...]
+    datasets: tuple[NewDataset, ...]
     areas: tuple[Area, ...]
     """Datasets of the same footprints share one."""
     folders: bool
@@ -52,8 +50,7 @@ class FoundProducts:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Product:
+class _Product(Struct, frozen=True):
     """A product of the folder."""
 
     scene: Scene
@@ -94,26 +91,24 @@ def find_products(folder: str) -> FoundProducts:
     return FoundProducts(tuple(datasets), tuple(areas.values()), sum(forms) * 2 > len(forms), tuple(warnings))
 
 
-def _dataset(name: str, aoi: str, product_type: str, track: int, scenes: Sequence[Scene]) -> FoundScenes:
+def _dataset(name: str, aoi: str, product_type: str, track: int, scenes: Sequence[Scene]) -> NewDataset:
     days = sorted(scene.start.date().isoformat() for scene in scenes if scene.start is not None)
-    satellites = sorted(_satellites(scenes))
-    tiles = {tile for scene in scenes if (tile := tile_of(scene)) is not None}
-    return FoundScenes(
+    satellites = sorted({scene.satellite for scene in scenes if scene.satellite is not None})
+    tiles = sorted({tile for scene in scenes if (tile := tile_of(scene)) is not None})
+    return NewDataset(
         name=name,
-        aoi=aoi,
         comment=f"{count(len({scene.id for scene in scenes}), 'scene')} of {', '.join(satellites)}",
-        start=days[0],
-        end=days[-1],
-        product_type=product_type,
-        sensor=scenes[0].sensor,
-        satellite=satellites[0] if len(satellites) == 1 else None,
-        tiles=tuple(sorted(tiles)) if len(tiles) <= _MOST_TILES else (),
-        relative_orbit=track or None,
+        values={
+            "aoi": aoi,
+            "start": days[0],
+            "end": days[-1],
+            "sensor": scenes[0].sensor,
+            "satellite": satellites[0] if len(satellites) == 1 else None,
+            "product_type": product_type,
+            "tile": tiles if len(tiles) <= _MOST_TILES else None,
+            "relative_orbit": track,
+        },
     )
-
-
-def _satellites(scenes: Iterable[Scene]) -> set[str]:
-    return {scene.satellite for scene in scenes if scene.satellite is not None}
 
 
 def _area(name: str, outlines: Sequence[Footprint]) -> Area:
@@ -169,7 +164,7 @@ def _scene(name: str) -> Scene | None:
 def _listing(folder: str, path: str) -> ProductListing | None:
     """Read the list of a product's files: a file, or in a zip; None if that fails."""
     try:
-        with os.fdopen(safe_tree.open_file(folder, path, os.O_RDONLY), "rb") as file:
+        with safe_tree.reading(folder, path) as file:
             return read_listing(_from_zip(file) if path.lower().endswith(ZIP) else file.read(MAX_SIZE + 1))
     except (OSError, TransferError, *BROKEN_ZIP):
         return None

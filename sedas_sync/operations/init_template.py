@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
+from typing import Any
+
+from msgspec import Struct
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.product_types import group_of_type
@@ -40,26 +42,39 @@ bbox = [-1.33, 51.56, -1.30, 51.59]   # west south east north, degrees
 
 """
 
-_EXAMPLE = """\
-[dataset.optical]
-aoi = {aoi}
-start = 2019-04-30
-end = 2019-05-12           # inclusive: up to 23:59:59 UTC
-sensor = "optical"
-max_cloud_cover = 50       # percent
+_NOTES = {
+    "end": "inclusive: up to 23:59:59 UTC",
+    "max_cloud_cover": "percent",
+    "reprocessed": "of several processings of one acquisition",
+}
+"""Comments on keys of a dataset."""
 
-[dataset.radar]
-aoi = {aoi}
-start = 2019-04-30
-end = 2019-05-12
-sensor = "sar"
-product_type = "GRD"
-"""
+
+class NewDataset(Struct, frozen=True, kw_only=True):
+    """One dataset of a new manifest."""
+
+    name: str
+    """A valid name in a manifest."""
+    values: Mapping[str, Any]
+    """Its keys, in their order; one whose value is empty is left out."""
+    comment: str = ""
+    """One line."""
+
+
+_EXAMPLE = (
+    NewDataset(
+        name="optical",
+        values={"start": "2019-04-30", "end": "2019-05-12", "sensor": "optical", "max_cloud_cover": 50},
+    ),
+    NewDataset(
+        name="radar",
+        values={"start": "2019-04-30", "end": "2019-05-12", "sensor": "sar", "product_type": "GRD"},
+    ),
+)
 """Over an area and in days for which the sandbox has scenes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(Struct, frozen=True, kw_only=True):
     """An archive that `init --archive` knows."""
 
     table: str
@@ -133,8 +148,7 @@ auth = "planetary-computer"
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Area:
+class Area(Struct, frozen=True, kw_only=True):
     """One AOI of a new manifest."""
 
     name: str
@@ -155,30 +169,7 @@ def toml_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundScenes:
-    """The dataset that describes some scenes of a folder."""
-
-    name: str
-    """A valid name in a manifest."""
-    aoi: str
-    """Name of its area."""
-    comment: str
-    start: str
-    """Day of the first acquisition."""
-    end: str
-    """Day of the last acquisition."""
-    product_type: str
-    sensor: str | None = None
-    satellite: str | None = None
-    """If all scenes are of one."""
-    tiles: tuple[str, ...] = ()
-    """MGRS tiles of Sentinel-2."""
-    relative_orbit: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Choices(Struct, frozen=True, kw_only=True):
     """What a first manifest has to select. The values were given on a command line, or are None."""
 
     archive: str = "sandbox"
@@ -192,33 +183,32 @@ class Wish:
     @property
     def is_example(self) -> bool:
         """Whether nothing is given, so that the datasets are those of the example."""
-        return self == Wish()
+        return self == Choices()
 
 
-def manifest_text(wish: Wish, areas: Sequence[Area] = ()) -> str:
+def manifest_text(choices: Choices, areas: Sequence[Area] = ()) -> str:
     """Return a commented manifest for these areas; without areas, for an example area.
 
     Raises:
         ManifestError: the archive has nothing of this sensor that can be downloaded.
     """
-    names = [toml_string(area.name) for area in areas] or [toml_string(OWN_AREA)]
-    aoi = names[0] if len(names) == 1 else f"[{', '.join(names)}]   # a scene over any of them matches"
-    preset, sensors = PRESETS[wish.archive], _sensors(wish)
+    preset, sensors = PRESETS[choices.archive], _sensors(choices)
     if missing := [sensor for sensor in sensors if sensor not in preset.sensors]:
         raise ManifestError(
-            f"--archive {wish.archive} has no {missing[0]} scenes that can be downloaded; take "
+            f"--archive {choices.archive} has no {missing[0]} scenes that can be downloaded; take "
             f"{either([name for name, one in PRESETS.items() if missing[0] in one.sensors])}"
         )
-    if wish.product_type and not all(preset.has_type(sensor, wish.product_type) for sensor in sensors):
+    if choices.product_type and not all(preset.has_type(sensor, choices.product_type) for sensor in sensors):
         raise ManifestError(
-            f"--archive {wish.archive} has no scenes of type {wish.product_type} that can be downloaded; take "
-            f"{either(_archives_with(wish.product_type, sensors))}"
+            f"--archive {choices.archive} has no scenes of type {choices.product_type} that can be downloaded; take "
+            f"{either(_archives_with(choices.product_type, sensors))}"
         )
     collections = [toml_string(preset.collections[sensor]) for sensor in sensors if preset.collections]
     head = _head(preset.table.format(collections=", ".join(collections)))
-    tables = "".join(map(_table, areas)) or _HARWELL
-    datasets = [_EXAMPLE.format(aoi=aoi)] if wish.is_example else [_wished(wish, sensor, aoi) for sensor in sensors]
-    return head + tables + "\n".join(datasets)
+    aoi = [area.name for area in areas] or [OWN_AREA]
+    datasets = _EXAMPLE if choices.is_example else [_chosen(choices, sensor) for sensor in sensors]
+    text = "\n".join(_dataset(one, {"aoi": aoi if len(aoi) > 1 else aoi[0], **one.values}) for one in datasets)
+    return head + ("".join(map(_table, areas)) or _HARWELL) + text
 
 
 def _archives_with(product_type: str, sensors: Sequence[str]) -> list[str]:
@@ -229,38 +219,39 @@ def _archives_with(product_type: str, sensors: Sequence[str]) -> list[str]:
     ]
 
 
-def _sensors(wish: Wish) -> tuple[str, ...]:
+def _sensors(choices: Choices) -> tuple[str, ...]:
     """Return the sensors to write a dataset for: the wanted one, that of the product type, or all of the archive."""
-    if wish.sensor is not None:
-        return (wish.sensor,)
-    if wish.product_type is not None:
-        return ("sar",) if group_of_type(wish.product_type) == "S1" else ("optical",)
-    return PRESETS[wish.archive].sensors
+    if choices.sensor is not None:
+        return (choices.sensor,)
+    if choices.product_type is not None:
+        return ("sar",) if group_of_type(choices.product_type) == "S1" else ("optical",)
+    return PRESETS[choices.archive].sensors
 
 
 def folder_manifest_text(
-    wish: Wish, path: str, areas: Sequence[Area], found: Sequence[FoundScenes], *, unpack: bool
+    choices: Choices, path: str, areas: Sequence[Area], datasets: Sequence[NewDataset], *, unpack: bool
 ) -> str:
     """Return a manifest that describes the scenes of a folder, which becomes the mirror.
 
     Args:
-        wish: The archive, and dates that replace those of the scenes.
+        choices: The archive, and dates that replace those of the scenes.
         path: The folder, relative to the manifest.
         areas: The areas of the datasets.
-        found: The datasets.
+        datasets: The datasets.
         unpack: Whether the scenes are extracted folders.
 
     Raises:
         ManifestError: the archive has no products in the form of their zips.
     """
-    preset = PRESETS[wish.archive]
+    preset = PRESETS[choices.archive]
     if preset.collections:
         whole = either([name for name, one in PRESETS.items() if not one.collections])
         raise ManifestError(
-            f"--archive {wish.archive} has no whole products, as a folder of products has; take {whole}"
+            f"--archive {choices.archive} has no whole products, as a folder of products has; take {whole}"
         )
-    datasets = "\n".join(_found(wish, one) for one in found)
-    return _head(preset.table, path, unpack=unpack) + "".join(map(_table, areas)) + datasets
+    dates = {key: given for key, given in (("start", choices.start), ("end", choices.end)) if given is not None}
+    text = "\n".join(_dataset(one, {**one.values, **dates}) for one in datasets)
+    return _head(preset.table, path, unpack=unpack) + "".join(map(_table, areas)) + text
 
 
 def _head(archive: str, path: str = "scenes", *, unpack: bool = False) -> str:
@@ -268,43 +259,36 @@ def _head(archive: str, path: str = "scenes", *, unpack: bool = False) -> str:
     return _HEAD.format(archive=archive, path=toml_string(path), unpack=line)
 
 
-def _found(wish: Wish, found: FoundScenes) -> str:
-    rules = [
-        *([f"satellite = {toml_string(found.satellite)}"] if found.satellite else []),
-        f"product_type = {toml_string(found.product_type)}",
-        *([f"tile = [{', '.join(map(toml_string, found.tiles))}]"] if found.tiles else []),
-        *([f"relative_orbit = {found.relative_orbit}"] if found.relative_orbit else []),
-    ]
-    start, end = wish.start or found.start, wish.end or found.end
-    return _dataset(found.name, toml_string(found.aoi), start, end, found.sensor, rules, found.comment)
+def _chosen(choices: Choices, sensor: str) -> NewDataset:
+    sandbox = choices.archive == "sandbox"
+    values = {
+        "start": choices.start or ("2019-04-30" if sandbox else "-30d"),
+        "end": choices.end or ("2019-05-12" if sandbox and choices.start is None else None),
+        "sensor": sensor,
+        "product_type": choices.product_type or PRESETS[choices.archive].product_types.get(sensor),
+        "max_cloud_cover": 50 if sensor == "optical" else None,
+        "reprocessed": "newest",
+    }
+    return NewDataset(name="radar" if sensor == "sar" else sensor, values=values)
 
 
-def _wished(wish: Wish, sensor: str, aoi: str) -> str:
-    product_type = wish.product_type or PRESETS[wish.archive].product_types.get(sensor)
-    start = wish.start or ("2019-04-30" if wish.archive == "sandbox" else "-30d")
-    end = wish.end or ("2019-05-12" if wish.archive == "sandbox" and wish.start is None else None)
-    rules = [
-        *([f"product_type = {toml_string(product_type)}"] if product_type else []),
-        *(["max_cloud_cover = 50       # percent"] if sensor == "optical" else []),
-        'reprocessed = "newest"     # of several processings of one acquisition',
-    ]
-    return _dataset("radar" if sensor == "sar" else sensor, aoi, start, end, sensor, rules)
-
-
-def _dataset(
-    name: str, aoi: str, start: str, end: str | None, sensor: str | None, rules: Iterable[str], comment: str = ""
-) -> str:
-    """Return the table of a dataset; `aoi` and `rules` are TOML."""
-    lines = [
-        f"[dataset.{name}]",
-        *([f"# {comment}"] if comment else []),
-        f"aoi = {aoi}",
-        f"start = {_date(start)}" + ("             # 30 days before each run" if start == "-30d" else ""),
-        *([f"end = {_date(end)}           # inclusive: up to 23:59:59 UTC"] if end else []),
-        *([f'sensor = "{sensor}"'] if sensor else []),
-        *rules,
-    ]
+def _dataset(dataset: NewDataset, values: Mapping[str, Any]) -> str:
+    """Return the table of a dataset with these values."""
+    lines = [f"[dataset.{dataset.name}]", *([f"# {dataset.comment}"] if dataset.comment else [])]
+    for key, value in values.items():
+        note = "30 days before each run" if value == "-30d" else _NOTES.get(key, "")
+        if key == "aoi" and isinstance(value, list):
+            note = "a scene over any of them matches"
+        if value:
+            line = f"{key} = {_date(value) if key in ('start', 'end') else _toml(value)}"
+            lines.append(f"{line:<26} # {note}" if note else line)
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return toml_string(value) if isinstance(value, str) else str(value)
 
 
 def _date(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
-from sedas_sync.files.threads import Pool
+from sedas_sync.files.threads import Pool, readers
 from sedas_sync.files.unzip import contents_in
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.files import contents_of, is_packed_product
@@ -14,7 +14,6 @@ from sedas_sync.model.scene import SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
 from sedas_sync.operations.saved_plan import SavedPlan, mirror_settings
-from sedas_sync.operations.verify import readers
 from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
 from sedas_sync.planning.lock_text import LockDamagedError
@@ -78,7 +77,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
     before, _ = _old_lock(context, write=write)
     with context.state.index(write=False) as (index, _):
         wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
-        held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
+        held = index.local_scenes_of(wants) if applied else {}
     head = head_of(context.manifest, context.clock())
     intact = _intact(plan, held)
     root = str(context.state.root)

@@ -5,11 +5,11 @@ the index, and `make_plan` chooses the actions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from sedas_sync.archives.lookup import archives_of
+from sedas_sync.archives.lookup import archives_of, with_metadata
 from sedas_sync.archives.protocol import Warn, orders_of
 from sedas_sync.errors import AuthenticationError, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files import tree_listing
@@ -50,8 +50,7 @@ from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class Disk(Struct, frozen=True, kw_only=True):
     """What the folder and the index show of the desired scenes."""
 
     inspection: Inspection
@@ -178,13 +177,13 @@ def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
     The mirror's process lock is held.
     """
     wants = {
-        action.id: action.wanted
-        for action in plan.actions
-        if action.wanted is not None and (action.kind in NEEDS_ARCHIVE or action.kind is ActionKind.ADOPT)
+        action.id: action.wanted for action in plan.of({*NEEDS_ARCHIVE, ActionKind.ADOPT}) if action.wanted is not None
     }
+    if not wants:
+        return plan
     before = {action.id: action.local for action in plan.actions}
     with context.state.index(write=False) as (index, _):
-        new = {local.id for local in index.local_scenes_of(wants) if not _is_same(local, before[local.id])}
+        new = {key for key, local in index.local_scenes_of(wants).items() if not _is_same(local, before[key])}
     if not new:
         return plan
     disk = look_at_disk(context, Wants(scenes={scene_id: wants[scene_id] for scene_id in new}))
@@ -203,6 +202,8 @@ def with_links(context: MirrorContext, plan: Plan) -> Plan:
     Raises:
         AuthenticationError: an archive rejected the credentials, or there are none.
     """
+    if not plan.of(NEEDS_ARCHIVE):
+        return plan
     actions = tuple(map(_to_poll_again, plan.actions))
     needed = (action for action in actions if action.kind in NEEDS_ARCHIVE)
     wants = {action.id: action.wanted for action in needed if action.wanted is not None and action.wanted.lacks_links}
@@ -237,17 +238,19 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     scenes = wants.scenes
     with context.state.index(write=False) as (index, warnings):
         context.step("looking at the mirror", len(scenes))
-        known_before = wants.holdings if wants.holdings is not None else index.local_scenes_of(scenes)
-        holdings = [holding for holding in known_before if holding.id in scenes]
-        scenes = with_endings_on_disk(scenes, holdings)
-        known = {holding.id for holding in holdings}
+        holdings = index.local_scenes_of(scenes)
+        scenes = with_endings_on_disk(scenes, holdings.values())
+        if wants.locked and (moved := [key for key, held in holdings.items() if held.path != scenes[key].path]):
+            # The index is written again when they are moved.
+            facts = index.facts()
+            scenes |= {key: with_metadata(scenes[key], facts[key]) for key in moved}
         untracked = [
-            want for key, want in scenes.items() if key not in known and is_folder_of(context.state.root, want)
+            want for key, want in scenes.items() if key not in holdings and is_folder_of(context.state.root, want)
         ]
         if untracked:
             # Nothing else can prove their files.
             scenes = {**scenes, **context.remote_sizes.complete(untracked)}
-        inspection = inspect(context, scenes, holdings)
+        inspection = inspect(context, scenes, holdings.values())
         scenes = with_endings_on_disk(scenes, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         changed = restated(scenes, inspection.observed, comparison)

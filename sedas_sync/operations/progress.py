@@ -30,7 +30,7 @@ def shown_progress(listener: Listener, *, progress: bool | None) -> Iterator[Lis
     if not (is_notebook() if progress is None else progress):
         yield listener
         return
-    bar = _Bar()
+    bar = _NotebookBar()
 
     def both(event: Event) -> None:
         listener(event)
@@ -42,7 +42,7 @@ def shown_progress(listener: Listener, *, progress: bool | None) -> Iterator[Lis
         bar.close()
 
 
-class _Bar:
+class _NotebookBar:
     """The scenes of a run as a bar of `tqdm.auto`: a widget in a notebook, and text elsewhere."""
 
     def __init__(self) -> None:

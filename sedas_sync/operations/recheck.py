@@ -68,7 +68,7 @@ def _unchanged(root: str, local: Mapping[SceneId, LocalScene]) -> Iterator[tuple
     """Yield the scenes whose files need not be read, and that are on disk as the catalogue described them."""
     files = tree_listing.listing(root, [path for scene in local.values() for path in scene.paths]) if local else {}
     for scene_id, held in local.items():
-        if all(tree_listing.untouched(files.get(file.path), file) for file in held.files):
+        if tree_listing.all_untouched(files, held):
             scene = _described(held)
             if scene is not None and form_differs(held, scene) is None:
                 yield scene_id, scene
@@ -112,10 +112,9 @@ def take_descriptions(settled: Iterable[DatasetSearch], searched: Iterable[Datas
 def unfinished_scenes(plan: Plan) -> dict[str, set[SceneId]]:
     """Return the scenes of each dataset that the plan has something to do for, or that it cannot download."""
     todo: dict[str, set[SceneId]] = {}
-    for action in plan.actions:
-        if action.kind not in (ActionKind.KEEP, ActionKind.PRUNE):
-            for name in action.datasets:
-                todo.setdefault(name, set()).add(action.id)
+    for action in plan.of({*ActionKind} - {ActionKind.KEEP, ActionKind.PRUNE}):
+        for name in action.datasets:
+            todo.setdefault(name, set()).add(action.id)
     return todo
 
 
@@ -125,8 +124,8 @@ def forget_earlier_searches(context: MirrorContext, plan: Plan) -> None:
     It is done before anything else: a plan that is refused, cancelled or killed must not be forgotten by later runs.
     """
     with context.state.index(write=False) as (index, _):
-        names = unfinished_scenes(plan).keys() & complete_searches(index).keys()
-    if names:
+        known = complete_searches(index)
+    if known and (names := unfinished_scenes(plan).keys() & known.keys()):
         with context.state.index(write=True) as (index, _):
             index.skip_when_full = True
             forget_complete_searches(index, names)

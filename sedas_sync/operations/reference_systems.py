@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sedas_sync.geometry.areas import Part
-from sedas_sync.geometry.polygons import Ring
 
 _Positions = NDArray[np.float64]
 _Convert = Callable[[_Positions], _Positions]
@@ -73,7 +72,7 @@ def _converted(part: Part, convert: _Convert, system: str, *, bent: bool) -> Par
         if not np.isfinite(after).all():
             place = f"{part.place}: " if part.place else ""
             raise ValueError(f"{place}it has positions outside the area of {system}, such as {_shown(before, convert)}")
-    return Part([_as_ring(ring) for ring in converted], part.place)
+    return Part([[(x, y) for x, y in ring.tolist()] for ring in converted], part.place)
 
 
 def _counter_clockwise(ring: _Positions) -> _Positions:
@@ -114,7 +113,3 @@ def _shown(ring: _Positions, convert: _Convert) -> str:
     outside = ring[~np.isfinite(convert(ring)).all(axis=1)]
     x, y = outside[0] if len(outside) else ring[0]
     return f"{x:.10g} {y:.10g}"
-
-
-def _as_ring(positions: _Positions) -> Ring:
-    return [(x, y) for x, y in positions.tolist()]

@@ -1,6 +1,5 @@
 """Carry on with a saved plan: check that manifest and mirror are as they were, and get links that are valid now."""
 
-import dataclasses
 from collections.abc import Mapping
 
 from msgspec.structs import replace
@@ -53,7 +52,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
             for order in saved.orders
             if order.id in disk.orders and disk.orders[order.id].order == order.order
         }
-        then = dataclasses.replace(disk, orders={**disk.orders, **current})
+        then = replace(disk, orders={**disk.orders, **current})
         _check_drift(context, saved.plan, then, holdings)
     plan = make_plan(context, wants, disk, warnings=warnings)
     untouched = tuple(

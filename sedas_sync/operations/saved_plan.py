@@ -8,12 +8,11 @@ import hashlib
 import json
 import os
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
@@ -34,8 +33,7 @@ VERSION = 5
 _KIND = "saved_plan"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedPlan:
+class SavedPlan(Struct, frozen=True, kw_only=True):
     """A plan and what it was made from, to be reviewed and applied later.
 
     `Mirror.save` makes one, and `Mirror.resume_plan` makes it ready to be applied.
@@ -97,15 +95,14 @@ class SavedPlan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the saved plan as JSON data, for `json.dump`. `from_json` reads it back exactly."""
-        document = _Document(
-            schema=VERSION,
-            kind=_KIND,
-            made_from=head_json(self.head),
-            mirror_settings=dict(self.mirror),
-            datasets=self.datasets,
-            plan=replace(self.plan, actions=tuple(map(_short, self.plan.actions))),
-        )
-        return as_data(document)
+        return {
+            "schema": VERSION,
+            "kind": _KIND,
+            "made_from": head_json(self.head),
+            "mirror_settings": dict(self.mirror),
+            "datasets": list(self.datasets),
+            "plan": as_data(replace(self.plan, actions=tuple(map(_short, self.plan.actions)))),
+        }
 
     @classmethod
     @checked
@@ -130,12 +127,12 @@ class SavedPlan:
                 f"make a new plan {hint}"
             )
         try:
-            found = msgspec.convert(values, _Document)
+            plan = msgspec.convert(values["plan"], Plan)
             return cls(
-                head=head_from(found.made_from),
-                mirror=found.mirror_settings,
-                datasets=found.datasets,
-                plan=replace(found.plan, actions=tuple(map(_whole, found.plan.actions))),
+                head=head_from(values["made_from"]),
+                mirror=msgspec.convert(values["mirror_settings"], dict[str, str]),
+                datasets=msgspec.convert(values["datasets"], tuple[str, ...]),
+                plan=replace(plan, actions=tuple(map(_whole, plan.actions))),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ManifestError(f"{source}: is a damaged plan; make a new one {hint}") from None
@@ -176,17 +173,6 @@ class SavedPlan:
         values = self.to_json()
         actions = ",\n".join(map(json.dumps, values["plan"].pop("actions")))
         return f'{json.dumps(values)[:-2]}, "actions": [\n{actions}\n]}}}}\n'
-
-
-class _Document(Struct):
-    """The file."""
-
-    schema: Annotated[int, Meta(ge=1)]
-    kind: str
-    made_from: dict[str, Any]
-    mirror_settings: dict[str, str]
-    datasets: tuple[str, ...]
-    plan: Plan
 
 
 def mirror_settings(mirror: MirrorConfig) -> dict[str, str]:

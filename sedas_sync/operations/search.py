@@ -1,10 +1,11 @@
 """Search the archives of a mirror and apply the manifest's rules."""
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import retrying_of, sources_of
 from sedas_sync.archives.registry import TYPES
@@ -18,8 +19,7 @@ from sedas_sync.operations.recheck import settled_searches, take_descriptions
 from sedas_sync.planning.select import Selection, select
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(Struct, frozen=True):
     """The scenes that match the manifest, and how the searches went."""
 
     wants: Mapping[SceneId, DesiredScene]
@@ -109,7 +109,7 @@ def _search(
 ) -> dict[str, DatasetSearch]:
     """Search for the datasets whose results are not known, and return all in the order of the manifest."""
     others = {name: dataset for name, dataset in manifest.datasets.items() if name not in known}
-    asked = dataclasses.replace(manifest, datasets=others)
+    asked = replace(manifest, datasets=others)
     archives = context.archives.of(asked)
     names = ", ".join(asked.archives[key].type if len(asked.archives) == 1 else key for key in archives)
 

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import safe_tree
@@ -16,6 +17,7 @@ from sedas_sync.model.files import meets_lock
 from sedas_sync.model.history import RunRecord, SceneState
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import ListedOrder
+from sedas_sync.model.results import Count
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count, size
 from sedas_sync.model.times import to_iso
@@ -29,35 +31,35 @@ from sedas_sync.state.replaced import replaced_files
 from sedas_sync.state.staging import bytes_downloaded, partial_names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetStatus:
+class DatasetStatus(Struct, frozen=True, kw_only=True):
     """The state of one dataset."""
 
     dataset: str
-    wanted: int | None
-    """Its scenes in the lock file, or when it was last applied; None if it never was."""
-    held: int
-    changed: int
-    """Files on disk that differ from the index."""
-    missing: int
-    pending: int
-    """Missing scenes that are ordered from the long-term archive."""
-    bytes: int
-    differs: int = 0
-    """Files whose index rows differ from the lock file."""
+    wanted: Count | None
+    """Scenes it has in the lock file, or wanted when it was last applied; null if it never was."""
+    held: Count
+    """Of those, files on disk."""
+    changed: Count
+    """Of those, files that differ from the index."""
+    differs: Count = 0
+    """Of those, files with other bytes than in the lock file."""
+    missing: Count
+    """Wanted scenes that are not on disk."""
+    pending: Count
+    """Of the missing scenes, those that are ordered."""
+    bytes: Count
+    """Size of the files on disk."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartialDownload:
+class PartialDownload(Struct, frozen=True, kw_only=True):
     """A partial download."""
 
     path: str
-    size: int
-    """Its bytes on disk."""
+    """Its file below the mirror."""
+    size: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Struct, frozen=True, kw_only=True):
     """The state of a mirror.
 
     Example:
@@ -289,7 +291,7 @@ def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dic
 
 
 def _differs(scene: LocalScene, pin: LockedScene) -> bool:
-    here, right = scene.delivered, meets_lock(scene, **pin.checksums)
+    here, right = scene.delivered, meets_lock(scene, pin)
     if right is not None:
         return not right
     return None not in (pin.size, here.size) and pin.size != here.size

@@ -9,11 +9,11 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from msgspec import Struct
 from shapely.geometry.base import BaseGeometry
 
 from sedas_sync.geometry import OnRepair
@@ -54,8 +54,7 @@ _PARQUET = frozenset({".parquet", ".geoparquet"})
 _SIDECARS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """The features of one layer, in the order of the file."""
 
     shapes: list[BaseGeometry | None]
@@ -65,8 +64,7 @@ class Layer:
     """Their attributes by name; empty if they were not asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """A file that GDAL can read."""
 
     kind: str

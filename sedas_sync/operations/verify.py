@@ -4,19 +4,19 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 `sedas_sync.planning.compare.choose_actions` and carried out by `sedas_sync.operations.apply.run`.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import as_completed
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.errors import TransferError
 from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, check
-from sedas_sync.files.threads import Pool
+from sedas_sync.files.threads import Pool, readers
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Step
@@ -32,13 +32,6 @@ from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import LockedFile, LockedScene
 from sedas_sync.state.history import departed
-
-MAX_READERS = 8
-
-
-def readers() -> int:
-    """Return how many files to read at the same time: hashing is limited by the processors."""
-    return min(MAX_READERS, os.cpu_count() or 1)
 
 
 class _Task(NamedTuple):
@@ -149,7 +142,7 @@ def _paths(pin: LockedScene, place: str | None) -> tuple[str, ...]:
     """Return the paths of a scene of the lock file, if its place is known."""
     if place is None:
         return ()
-    return tuple(below(place, file.name) for file in pin.files) or (place,)
+    return tuple(below(place, name) for name in pin.files) or (place,)
 
 
 def _required(scene: LocalScene, pin: LockedScene | None) -> dict[str, LockedFile]:
@@ -157,17 +150,17 @@ def _required(scene: LocalScene, pin: LockedScene | None) -> dict[str, LockedFil
     if pin is None:
         return {}
     if scene.packed is not None:
-        return {file.name: file for file in pin.unpacked}
+        return dict(pin.unpacked)
     if scene.is_folder and pin.files:
-        return {file.name: file for file in pin.files}
-    return {file.name: LockedFile(file.name, pin.size, pin.sha256) for file in scene.files}
+        return dict(pin.files)
+    return {file.name: LockedFile(pin.size, pin.sha256) for file in scene.files}
 
 
 def _other_zips(scenes: Mapping[SceneId, LocalScene], pins: Mapping[SceneId, LockedScene]) -> Iterator[VerifiedFile]:
     """Yield unpacked scenes whose zips are not those of the lock file, unless it has each of their files."""
     for scene in scenes.values():
         pin = pins.get(scene.id)
-        if scene.packed is None or pin is None or pin.unpacked or meets_lock(scene, **pin.checksums) is not False:
+        if scene.packed is None or pin is None or pin.unpacked or meets_lock(scene, pin) is not False:
             continue
         here = scene.packed.sha256
         was = "it was not unpacked here" if here is None else f"the sha256 of its zip was {here}"
@@ -186,8 +179,8 @@ def _tasks(scene: LocalScene, pin: LockedScene | None) -> Iterator[_Task]:
     required = _required(scene, pin)
     for file in scene.files:
         yield _Task(scene.id, file.path, file, required.pop(file.name, None), file.name)
-    for lacking in required.values():
-        yield _Task(scene.id, below(scene.path, lacking.name), None, lacking, lacking.name)
+    for name, lacking in required.items():
+        yield _Task(scene.id, below(scene.path, name), None, lacking, name)
 
 
 def _not_indexed(
@@ -213,7 +206,8 @@ def _not_indexed(
         place = places.get(pin.id)
         paths = _paths(pin, place)
         if pin.files and paths and all(path in entries for path in paths):
-            tasks += (_Task(pin.id, path, None, file, file.name) for path, file in zip(paths, pin.files, strict=True))
+            files = zip(paths, pin.files.items(), strict=True)
+            tasks += (_Task(pin.id, path, None, file, name) for path, (name, file) in files)
             continue
         path = named.get(pin.id if ending_of(pin.id) else pin.id + ZIP, "") if place is None else place
         if path not in entries or path in tracked:
@@ -229,7 +223,7 @@ def _not_indexed(
                 )
             )
         elif pin.sha256 is not None:
-            tasks.append(_Task(pin.id, path, None, LockedFile("", pin.size, pin.sha256)))
+            tasks.append(_Task(pin.id, path, None, LockedFile(pin.size, pin.sha256)))
         else:
             known.append(_unknown(entries[path], pin.id))
     return tasks, known

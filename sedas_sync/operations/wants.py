@@ -1,13 +1,12 @@
 """What a plan is made for: the scenes of a search, a lock file, a saved plan, a list or a verification."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import SceneLookup, archives_of, desired_by_lock
 from sedas_sync.model.events import Failure
-from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
@@ -22,8 +21,7 @@ _LOST = "no longer in the archive; local files are left unchanged"
 _REFUSED = "this plan omits removals that were not confirmed; create a new plan to include them"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wants:
+class Wants(Struct, frozen=True, kw_only=True):
     """Desired scenes and where they come from."""
 
     scenes: Mapping[SceneId, DesiredScene]
@@ -35,8 +33,8 @@ class Wants:
     """Looks up the scenes that are not on disk, because they do not come from a search."""
     saved: Plan | None = None
     """The plan that is repeated."""
-    holdings: tuple[LocalScene, ...] | None = None
-    """The scenes of the index with their metadata, if they were read before."""
+    locked: bool = False
+    """Whether they are those of a lock file, which has little metadata."""
 
 
 def wants_from_search(found: SearchResult) -> Wants:
@@ -52,12 +50,11 @@ def wants_from_lock(context: MirrorContext, datasets: Iterable[str]) -> Wants:
         ManifestError: there is no lock file, or a dataset is not in the manifest.
     """
     manifest, lock = context.narrowed(datasets), matching_lock(context)
-    with context.state.index(write=False) as (index, _):
-        held = {holding.id: holding for holding in index.local_scenes() if holding.id in lock.scenes}
     look_up = context.look_up()
     context.step("looking up the lock file's scenes", len(lock.scenes))
-    wants = desired_by_lock(manifest, lock, held, look_up)
-    return Wants(scenes=wants, look_up=look_up, holdings=tuple(held.values()))
+    with context.state.index(write=False) as (index, _):
+        wants = desired_by_lock(manifest, lock, index.facts, look_up)
+    return Wants(scenes=wants, look_up=look_up, locked=True)
 
 
 def wants_from_saved_plan(context: MirrorContext, saved: SavedPlan) -> Wants:
@@ -111,7 +108,9 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
             want = at_layout(context, replace(scene, id=scene_id), everywhere[0], names)
             # A file in the folder of an unpacked product does not show where the product's zip would be.
             path = want.path if item.name and not scene.is_folder else item.scene_path or want.path
-            want = replace(want, path=path, **({} if pin is None else pin.checksums))
+            want = replace(want, path=path)
+            if pin is not None:
+                want = replace(want, sha256=pin.sha256, pinned=pin.pinned, contents=pin.contents)
             wants[scene_id] = with_sources(want, look_up.sources(scene_id))
     return Wants(
         scenes=wants,

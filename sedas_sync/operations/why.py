@@ -1,9 +1,10 @@
 """Explain one scene."""
 
-import dataclasses
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from fnmatch import fnmatchcase
+
+from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.errors import ManifestError
@@ -110,9 +111,7 @@ def _without_rules(context: MirrorContext) -> list[Scene]:
         for name, dataset in context.manifest.datasets.items()
         if not dataset.products
     }
-    found = search_archives(
-        dataclasses.replace(context, manifest=dataclasses.replace(context.manifest, datasets=datasets))
-    )
+    found = search_archives(replace(context, manifest=replace(context.manifest, datasets=datasets)))
     return [scene for offer in found.offers.values() for scene in offer.scenes.values()]
 
 

@@ -65,8 +65,7 @@ def to_geodataframe(scenes: Iterable[Scene]) -> "GeoDataFrame":
         print(frame[frame.cloud_cover < 50].id)
     """
     try:
-        import geopandas  # noqa: PLC0415  # an optional extra
-        import pandas as pd  # noqa: PLC0415  # comes with it
+        from geopandas import GeoDataFrame  # noqa: PLC0415  # of an extra
     except ImportError:
         raise ManifestError("to_geodataframe needs geopandas: pip install 'sedas-sync[geopandas]'") from None
     scenes = _with_names(scenes)
@@ -75,10 +74,8 @@ def to_geodataframe(scenes: Iterable[Scene]) -> "GeoDataFrame":
         for outline in outlines([scene.footprint for scene in scenes])
     ]
     columns = {name: [getattr(scene, name) for scene in scenes] for name in ("id", *FEATURE_PROPERTIES)}
-    frame = pd.DataFrame(columns)
-    for name in ("start", "stop", "processed"):
-        frame[name] = pd.to_datetime(frame[name], utc=True)
-    return geopandas.GeoDataFrame(frame, geometry=shapes, crs="EPSG:4326")
+    frame = GeoDataFrame(columns, geometry=shapes, crs="EPSG:4326")
+    return frame.astype(dict.fromkeys(("start", "stop", "processed"), "datetime64[us, UTC]"))
 
 
 def _with_names(scenes: Iterable[Scene]) -> list[Scene]:

@@ -19,7 +19,7 @@ from msgspec import UNSET, Struct
 from sedas_sync.model.events import Event, Skipped, Summary
 from sedas_sync.model.local import ProofLevel
 from sedas_sync.model.plan import ActionKind
-from sedas_sync.output.documents.base import ErrorDocument, OrderEntry, Part, Time
+from sedas_sync.output.documents.base import ErrorDocument, OrderEntry, Time
 from sedas_sync.output.documents.catalogue import (
     CompletionDocument,
     ExportDocument,
@@ -39,16 +39,18 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
 
-_DOCUMENTS: dict[str, type[Part]] = {
+_PRINTED: dict[str, type[Struct]] = {
     "init": InitDocument,
     "validate": ValidateDocument,
     "search": SearchDocument,
     "plan": PlanDocument,
+    "apply": Event,
     "lock": LockDocument,
     "why": WhyDocument,
     "status": StatusDocument,
     "history": HistoryDocument,
     "changes": ChangesDocument,
+    "orders": OrderEntry,
     "verify": VerifyDocument,
     "adopt": AdoptDocument,
     "report": ReportDocument,
@@ -58,12 +60,10 @@ _DOCUMENTS: dict[str, type[Part]] = {
     "completion": CompletionDocument,
     "error": ErrorDocument,
 }
+"""What is printed, in the order of the reference page: a document, or `orders` a list and `apply` a line for each."""
 
-COMMANDS = (
-    "init", "validate", "search", "plan", "apply", "lock", "why", "status", "history", "changes", "orders", "verify",
-    "adopt", "report", "export", "sources", "sandbox", "completion", "error",
-)  # fmt: skip
-"""Commands whose `--json` has a schema, in the order of the reference page, and the error of any of them."""
+COMMANDS = tuple(_PRINTED)
+"""Commands whose `--json` has a schema, and the error of any of them."""
 
 _FIELDS = {
     "id": "The scene's id.",
@@ -93,7 +93,8 @@ _FIELDS = {
     "kept": "Scenes that were on disk.",
     "adopted": "Scenes whose files were adopted or moved.",
     "failed": "Scenes and searches that failed.",
-    "warnings": "Number of warnings.",
+    "warnings": "Problems that did not stop the command.",
+    "search_complete": "Whether every search found all there is.",
 }
 """Descriptions of fields that many objects have, or that have no docstring."""
 
@@ -114,7 +115,7 @@ def _document(command: str) -> Schema:
         return {"description": "One line of `apply`: an event.", "oneOf": events}
     if command == "orders":
         return {"type": "array", "items": _object(OrderEntry), "description": "`orders`: the orders of this mirror."}
-    schema = _object(_DOCUMENTS[command])
+    schema = _object(_PRINTED[command])
     fields = schema["properties"]
     # These are stored or built as JSON data, so that their classes do not say what is in them.
     if command == "status":

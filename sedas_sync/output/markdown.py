@@ -10,7 +10,7 @@ from itertools import groupby
 
 from sedas_sync.model.plan import CHANGES, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import printable
-from sedas_sync.output.plan_text import amount, datasets_of, not_asked, total
+from sedas_sync.output.plan_text import SHOWN, amount, datasets_of, not_asked, total
 from sedas_sync.output.reasons import reason_text
 
 LIMIT = 60_000
@@ -22,17 +22,6 @@ _CUT = 300
 _PLAIN = re.compile(r"(?!.*(?i:www)\.)[A-Za-z0-9](?:[A-Za-z0-9 ,.;%()'-]|:(?= ))*")
 _HARMFUL = re.compile(r"(?<=(?i:www))\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^A-Za-z0-9 ._\u0080-\U0010ffff-]")
 """Characters that Markdown, HTML or a forge may interpret; an underscore in a word and a dash are safe."""
-_COLUMNS = (
-    ActionKind.FETCH,
-    ActionKind.RESUME,
-    ActionKind.REPLACE,
-    ActionKind.ORDER,
-    ActionKind.WAIT,
-    ActionKind.ADOPT,
-    ActionKind.PRUNE,
-    ActionKind.SKIP,
-    ActionKind.KEEP,
-)
 
 
 def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = ()) -> str:
@@ -57,7 +46,7 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
 
 def _table(of: Plan, order: Sequence[str]) -> Iterator[str]:
     """Yield a table of datasets by actions; actions without scenes have no column."""
-    kinds = [kind for kind in _COLUMNS if of.counts[kind]]
+    kinds = [kind for kind in SHOWN if of.counts[kind]]
     if not of.actions:
         return
     yield _row("dataset", *(kind.value for kind in kinds), "size")
@@ -90,7 +79,7 @@ def _scenes(of: Plan, room: int) -> Iterator[str]:
     shown = [action for action in of.actions if action.kind in CHANGES or action.kind is ActionKind.WAIT]
     if not shown:
         return
-    shown.sort(key=lambda action: _COLUMNS.index(action.kind))
+    shown.sort(key=lambda action: [*SHOWN].index(action.kind))
     kinds = [f"{len(list(actions))} {kind.value}" for kind, actions in groupby(shown, lambda action: action.kind)]
     head = ["", f"<details><summary>Scenes: {', '.join(kinds)}</summary>", "", _row("action", "scene", "size", "why"),
             _row("---", "---", "--:", "---")]  # fmt: skip

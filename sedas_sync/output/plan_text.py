@@ -1,8 +1,9 @@
 """A plan as text: scenes by dataset, action and reason, the totals, and the command to run next."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import cells, count, duration, printable, size
@@ -15,34 +16,21 @@ _INCOMPLETE = "THE SEARCH IS INCOMPLETE"
 _SLACK = 2
 """A group with so few more scenes is not folded: the line that says so would take as much room."""
 
-_SIGNS = {
-    ActionKind.FETCH: ("+", "green"),
-    ActionKind.RESUME: ("+", "green"),
-    ActionKind.REPLACE: ("~", "yellow"),
-    ActionKind.ORDER: ("o", "magenta"),
-    ActionKind.WAIT: (".", "dim"),
-    ActionKind.ADOPT: (">", "cyan"),
-    ActionKind.PRUNE: ("-", "red"),
-    ActionKind.SKIP: ("x", "dim"),
-    ActionKind.KEEP: ("=", "dim"),
+SHOWN = {
+    ActionKind.FETCH: ("+", "green", "to fetch"),
+    ActionKind.RESUME: ("+", "green", "to resume"),
+    ActionKind.REPLACE: ("~", "yellow", "to replace"),
+    ActionKind.ORDER: ("o", "magenta", "to order"),
+    ActionKind.WAIT: (".", "dim", "to wait for"),
+    ActionKind.ADOPT: (">", "cyan", "to adopt"),
+    ActionKind.PRUNE: ("-", "red", "to prune"),
+    ActionKind.SKIP: ("x", "dim", "to skip"),
+    ActionKind.KEEP: ("=", "dim", "kept"),
 }
-"""Signs and colours, in the order in which actions are shown."""
-
-_WORDS = {
-    ActionKind.FETCH: "to fetch",
-    ActionKind.RESUME: "to resume",
-    ActionKind.REPLACE: "to replace",
-    ActionKind.ORDER: "to order",
-    ActionKind.WAIT: "to wait for",
-    ActionKind.ADOPT: "to adopt",
-    ActionKind.PRUNE: "to prune",
-    ActionKind.SKIP: "to skip",
-    ActionKind.KEEP: "kept",
-}
+"""Signs, colours and words, in the order in which actions are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanGroup:
+class PlanGroup(Struct, frozen=True):
     """Actions of one kind in one dataset."""
 
     kind: ActionKind
@@ -53,7 +41,7 @@ class PlanGroup:
 
 def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[PlanGroup]:
     """Group a dataset's actions by kind and reason. Actions of a kind that each have their own reason are one group."""
-    by_kind: dict[ActionKind, dict[str, list[Action]]] = {kind: {} for kind in _SIGNS}
+    by_kind: dict[ActionKind, dict[str, list[Action]]] = {kind: {} for kind in SHOWN}
     for action in actions:
         by_kind[action.kind].setdefault(why(action), []).append(action)
     found = []
@@ -145,7 +133,7 @@ def _why(of: Plan, action: Action) -> str:
 
 
 def _group_lines(of: Plan, group: PlanGroup, everything: bool, look: Look) -> Iterator[str]:
-    sign, colour = _SIGNS[group.kind]
+    sign, colour, _ = SHOWN[group.kind]
     total_size = "" if group.kind is ActionKind.KEEP else amount(of, group.actions)
     total_size = f", {total_size}" if total_size else ""
     shared = "" if group.reason is None else f": {group.reason}"
@@ -180,12 +168,12 @@ def _span(actions: Sequence[Action]) -> str:
 def total(of: Plan, look: Look = PLAIN) -> str:
     """Return the number of scenes with each action, in one line."""
     counts = of.counts
-    parts = [f"{counts[kind]:,} {word}" for kind, word in _WORDS.items() if counts[kind]]
+    parts = [f"{counts[kind]:,} {word}" for kind, (_, _, word) in SHOWN.items() if counts[kind]]
     totals = ", ".join(parts) if parts else "no scenes"
     if not of.changes and not counts[ActionKind.WAIT] and not of.failed:
         return marked_first("Nothing to do:", f"{totals}.", look)
-    now = [action for action in of.actions if action.kind in TRANSFERS]
-    later = [action for action in of.actions if action.kind in NEEDS_ARCHIVE - TRANSFERS]
+    now = of.of(TRANSFERS)
+    later = of.of(NEEDS_ARCHIVE - TRANSFERS)
     download = f"; {amount(of, now) or 'sizes unknown until fetched'}" if now else ""
     if from_orders := amount(of, later):
         download += f"{',' if now else ';'} {from_orders} from orders"

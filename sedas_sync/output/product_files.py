@@ -1,11 +1,9 @@
 """The files inside a product on disk: the entries of a zip, or the files of a folder."""
 
-import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
@@ -21,7 +19,7 @@ LARGEST_QUICKLOOK = 20_000_000
 """Bytes: those of Sentinel-1 have a few hundred thousand."""
 
 
-class ProductFiles:
+class OpenProduct:
     """The files of one product, while it is open."""
 
     def __init__(self, root: str, scene: LocalScene, archive: zipfile.ZipFile | None) -> None:
@@ -46,7 +44,7 @@ class ProductFiles:
         if self._archive is not None:
             with self._archive.open(name) as entry:
                 return entry.read(limit)
-        with _opened(self._root, self._paths[name]) as file:
+        with safe_tree.reading(self._root, self._paths[name]) as file:
             return file.read(limit)
 
 
@@ -64,7 +62,7 @@ def quicklook_of(sizes: Mapping[str, int]) -> str | None:
 
 
 @contextmanager
-def open_product(root: str, scene: LocalScene) -> Iterator[ProductFiles]:
+def open_product(root: str, scene: LocalScene) -> Iterator[OpenProduct]:
     """Open a product of the mirror.
 
     Args:
@@ -75,13 +73,7 @@ def open_product(root: str, scene: LocalScene) -> Iterator[ProductFiles]:
         OSError, TransferError, zipfile.BadZipFile, ...: see `UNREADABLE`.
     """
     if scene.is_folder or not scene.path.lower().endswith(".zip"):
-        yield ProductFiles(root, scene, None)
+        yield OpenProduct(root, scene, None)
         return
-    with _opened(root, scene.path) as file, zipfile.ZipFile(file) as archive:
-        yield ProductFiles(root, scene, archive)
-
-
-@contextmanager
-def _opened(root: str, relative: str) -> Iterator[IO[bytes]]:
-    with os.fdopen(safe_tree.open_file(root, relative, os.O_RDONLY), "rb") as file:
-        yield file
+    with safe_tree.reading(root, scene.path) as file, zipfile.ZipFile(file) as archive:
+        yield OpenProduct(root, scene, archive)

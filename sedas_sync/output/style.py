@@ -1,16 +1,15 @@
 """Width, colour and folding of text, depending on what the terminal can do."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from textwrap import fill
 from typing import TextIO
+
+from msgspec import Struct
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36", "dim": "2", "bold": "1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """How text is laid out.
 
     Attributes:
@@ -59,9 +58,9 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
-def can_steer(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+def can_steer(stream: TextIO) -> bool:
     """Return whether a stream is a terminal whose cursor can be moved; a dumb terminal takes only lines."""
-    return is_terminal(stream) and environ.get("TERM") != "dumb"
+    return is_terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
 def can_draw_bars(stream: TextIO) -> bool:
@@ -87,11 +86,11 @@ def terminal_size(stream: TextIO) -> os.terminal_size:
     return os.terminal_size((found.columns or 80, found.lines or 24))
 
 
-def look_of(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Look:
+def look_of(stream: TextIO) -> Look:
     """Return how to lay out text on a stream. `NO_COLOR`, if it is not empty, switches colour off."""
     if not is_terminal(stream):
         return PLAIN
-    colour = can_steer(stream, environ) and not environ.get("NO_COLOR")
+    colour = can_steer(stream) and not os.environ.get("NO_COLOR")
     return Look(width=terminal_size(stream).columns, colour=colour, fold=True)
 
 

@@ -107,27 +107,16 @@ def lock_update(of: "LockUpdate", *, check: bool, look: Look = PLAIN) -> str:
     """Return the update of a lock file: each difference, and the number of scenes."""
     changes = of.changes
     lines = [printable(difference) for difference in of.differences]
-    lines += _listed(
-        [f"  {look.paint('+', 'green')} {printable(scene_id)}" for scene_id in changes.added], "added", look
-    )
-    lines += _listed(
-        [f"  {look.paint('-', 'red')} {printable(scene_id)}" for scene_id in changes.removed], "removed", look
-    )
-    changed = [
-        f"  {look.paint('~', 'yellow')} {printable(name)}  ({printable(what)})" for name, what in changes.changed
-    ]
-    lines += _listed(changed, "changed", look)
+    changed = [f"{name}  ({what})" for name, what in changes.changed]
+    signs = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
+    kinds = dict(zip(signs, (changes.added, changes.removed, changed), strict=True))
+    for word, (sign, colour) in signs.items():
+        lines += _listed([f"  {look.paint(sign, colour)} {printable(text)}" for text in kinds[word]], word, look)
     pins = of.lock.scenes.values()
     amount = f"{count(len(pins), 'scene')}, {sum(pin.sha256 is not None for pin in pins):,} with a checksum"
-    counted = f"{len(changes.added):,} added, {len(changes.removed):,} removed, {len(changes.changed):,} changed"
-    path = printable(of.path)
-    if not of.news:
-        lines.append(f"{path}: up to date, {amount}.")
-    elif check:
-        lines.append(f"{path}: would change: {counted}; {amount}.")
-    else:
-        lines.append(f"{path}: written: {counted}; {amount}.")
-    return "\n".join(lines)
+    counted = ", ".join(f"{len(some):,} {word}" for word, some in kinds.items())
+    done = f"{'would change' if check else 'written'}: {counted};" if of.news else "up to date,"
+    return "\n".join([*lines, f"{printable(of.path)}: {done} {amount}."])
 
 
 _LISTED = 20

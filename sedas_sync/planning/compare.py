@@ -74,7 +74,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""
-        right = meets_lock(held, **want.checksums)
+        right = meets_lock(held, want)
         if right is not None:
             # A lock file's requirement does not change with the catalogue.
             return None if right else Reason(ReasonCode.LOCK_DIFFERS, here=held.delivered.sha256)
@@ -209,9 +209,11 @@ def with_lost_as_failed(order: Order) -> Order:
     return replace(order, state=OrderState.FAILED, detail=f"not found in the last {order.missing} responses")
 
 
-def _may_be(held: LocalScene, want: DesiredScene) -> bool:
-    """Return whether an adopted folder may have what the lock file's zip contains: its CRCs are not known yet."""
-    return want.contents is not None and not meets_lock(held, **want.checksums) and contents_of(held) is None
+def _is_unread(held: LocalScene, want: DesiredScene) -> bool:
+    """Return whether a checksum that a lock file requires is not known yet: of a file, or the CRCs of a folder."""
+    if held.packed is None:
+        return want.sha256 is not None and held.sha256 is None
+    return want.sha256 is not None and want.contents is not None and contents_of(held) is None
 
 
 def restated(
@@ -236,9 +238,10 @@ def restated(
         want, held = wants.get(scene_id), here.local
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
             continue
-        unread = held.sha256 is None if held.packed is None else _may_be(held, want)
-        if want.sha256 is not None and unread:
-            found[scene_id] = want.scene
+        right = meets_lock(held, want)
+        if right is not None:
+            if not right and _is_unread(held, want):
+                found[scene_id] = want.scene
             continue
         source = source_of(held, want, comparison.identities, several=comparison.several)
         if source is not None and comparison.change(held, want) and not without_digests.change(held, want):

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order
@@ -24,16 +25,14 @@ _NEXT = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruning:
+class Pruning(Struct, frozen=True, kw_only=True):
     """What `apply --prune` would do with a scene that matches no dataset."""
 
     removes: bool
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sibling:
+class Sibling(Struct, frozen=True, kw_only=True):
     """Another scene of the same tile and day."""
 
     id: SceneId
@@ -43,8 +42,7 @@ class Sibling:
     """A dataset that excludes it, and why; None if it matches one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     """Everything that is known of one scene."""
 
     id: SceneId

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
@@ -25,8 +25,7 @@ _MANY_REPLACED = 0.2
 """The share of a mirror that may be replaced without a question."""
 
 
-@dataclass(frozen=True, slots=True)
-class PruneLimit:
+class PruneLimit(Struct, frozen=True):
     """How many files may be removed without a confirmation."""
 
     number: float = 10.0
@@ -83,8 +82,8 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
     """Return the plan if its removals are within the limit or confirmed, else a plan that removes fewer files.
 
     A scene that left because a relative date moved on does not count, and is removed anyway. Nor does one without a
-    file. If nobody can be asked,
-    the oldest of the others are removed, up to the limit. So a removal that is too large is not refused forever.
+    file. If nobody can be asked, the oldest of the others are removed, up to the limit. So a removal that is too large
+    is not refused forever.
 
     Args:
         plan: the plan.
@@ -92,8 +91,9 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
         held: how many scenes are on disk.
         confirm: called if the plan removes more.
     """
-    counted, allowed = _counted(plan.actions), limit.files(held)
-    announced = warn_of_removals(plan.actions, held)
+    prunes = plan.by_kind[ActionKind.PRUNE]
+    counted, allowed = _counted(prunes), limit.files(held)
+    announced = warn_of_removals(prunes, held)
     # It is about the limit of a run without options.
     plan = replace(plan, warnings=tuple(warning for warning in plan.warnings if warning not in announced))
     if len(counted) <= allowed or (answer := confirm(len(counted), held)):
@@ -145,7 +145,7 @@ def too_large(plan: Plan, limit: int) -> str | None:
 
 def download_of(plan: Plan) -> str:
     """Return how much a plan downloads, now and from orders; `~` marks an estimate."""
-    stated = [action.size for action in plan.actions if action.kind in NEEDS_ARCHIVE]
+    stated = [action.size for action in plan.of(NEEDS_ARCHIVE)]
     return ("~" if None in stated else "") + size(plan.expected_bytes)
 
 

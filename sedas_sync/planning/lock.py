@@ -10,11 +10,10 @@ not part of a lock file.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from sedas_sync.manifest import ArchiveConfig, Dataset, DateSpec, Manifest
 from sedas_sync.model.files import contents_of
@@ -28,14 +27,13 @@ SETS = frozenset(key for key, field in Dataset.model_fields.items() if field.def
 
 
 _Size = Annotated[int, Meta(ge=0)]
-_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Sha256 = Annotated[str, Meta(min_length=64, max_length=64)]
+"""`lock_text` checks that it is hex, for all scenes at once."""
 
 
 class LockedFile(Struct, frozen=True, omit_defaults=True, gc=False):
     """A file of a locked scene of several files."""
 
-    name: str
-    """Path below the scene's folder."""
     size: _Size | None = None
     sha256: _Sha256 | None = None
 
@@ -55,26 +53,23 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
     """WKT as the archive returned it."""
     archives: tuple[str, ...] = ()
     """Keys of the archives that have it, sorted; empty if the manifest has only one archive."""
-    files: tuple[LockedFile, ...] = ()
-    """Sorted by name, if the scene is a folder; `sha256` is then that of their listing."""
-    unpacked: tuple[LockedFile, ...] = ()
-    """Sorted by name, if the scene was unpacked when the lock file was written; `size` and `sha256` are the zip's."""
-
+    files: Mapping[str, LockedFile] = NOTHING
+    """By the path below the scene's folder, if the scene is a folder; `sha256` is then that of their listing."""
+    unpacked: Mapping[str, LockedFile] = NOTHING
+    """In the same way, if the scene was unpacked when the lock file was written; `size` and `sha256` are the zip's."""
     contents: _Sha256 | None = None
     """What the zip of the scene contains, so that a folder can be compared with it."""
     listing: tuple[str, ...] = ()
     """Patterns of its files, if it is a folder whose files the archive lists only when it is downloaded."""
 
     @property
-    def checksums(self) -> dict[str, Any]:
-        """The checksums as arguments of `DesiredScene`."""
+    def pinned(self) -> Mapping[str, str]:
+        """The checksums of its files, by name."""
         files = self.files or self.unpacked
-        pinned = {file.name: file.sha256 for file in files if file.sha256 is not None}
-        return {"sha256": self.sha256, "pinned": pinned, "contents": self.contents}
+        return {name: file.sha256 for name, file in files.items() if file.sha256 is not None} if files else NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockHead:
+class LockHead(Struct, frozen=True, kw_only=True):
     """What a lock file was made from."""
 
     archives: Mapping[str, Mapping[str, Any]]
@@ -87,8 +82,7 @@ class LockHead:
     """First and last second of the start of an acquisition that each dataset's dates meant."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True):
     """A head and its scenes."""
 
     head: LockHead
@@ -192,34 +186,34 @@ def _is_same_product(local: LocalScene, pin: LockedScene, contents: Mapping[Scen
 
 
 def _same_names(scene: Scene, pin: LockedScene) -> bool:
-    return {file.name for file in scene.assets} == {file.name for file in pin.files}
+    return {file.name for file in scene.assets} == pin.files.keys()
 
 
-def _files(want: DesiredScene, held: LocalScene | None, before: LockedScene | None) -> tuple[LockedFile, ...]:
+def _files(want: DesiredScene, held: LocalScene | None, before: LockedScene | None) -> Mapping[str, LockedFile]:
     if held is not None:
-        return () if held.packed else _files_of(held)
+        return NOTHING if held.packed else _files_of(held)
+    old = NOTHING if before is None else before.files
     if want.scene.unlisted:
-        return () if before is None else before.files
-    old = {} if before is None else {file.name: file for file in before.files}
-    files = []
-    for file in sorted(want.scene.assets, key=lambda file: file.name):
+        return old
+    files = {}
+    for file in want.scene.assets:
         # With several sources the first one changes from day to day.
         size = None if len(want.sources) > 1 else file.size
         previous = old.get(file.name)
         keep = previous is not None and size in (None, previous.size)
-        files.append(previous if previous is not None and keep else LockedFile(file.name, size))
-    return tuple(files)
+        files[file.name] = previous if previous is not None and keep else LockedFile(size)
+    return files or NOTHING
 
 
-def _files_of(held: LocalScene) -> tuple[LockedFile, ...]:
-    return tuple(LockedFile(file.name, file.size, file.sha256) for file in held.members)
+def _files_of(held: LocalScene) -> Mapping[str, LockedFile]:
+    return {file.name: LockedFile(file.size, file.sha256) for file in held.members} or NOTHING
 
 
-def _unpacked(held: LocalScene | None, before: LockedScene | None, sha256: str | None) -> tuple[LockedFile, ...]:
+def _unpacked(held: LocalScene | None, before: LockedScene | None, sha256: str | None) -> Mapping[str, LockedFile]:
     """Return the files of a product that is unpacked here, or was where the lock file was written before."""
     if held is not None and held.packed:
         return _files_of(held)
-    return before.unpacked if before is not None and sha256 is not None and before.sha256 == sha256 else ()
+    return before.unpacked if before is not None and sha256 is not None and before.sha256 == sha256 else NOTHING
 
 
 def _contents(held: LocalScene | None, before: LockedScene | None, sha256: str | None) -> str | None:

@@ -1,10 +1,10 @@
 """How a lock file differs from a manifest, and from another lock file. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.manifest import SINGLE_ARCHIVE, Manifest
@@ -17,8 +17,7 @@ _SHOWN = 72
 _LISTED = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockChanges:
+class LockChanges(Struct, frozen=True, kw_only=True):
     """How the scenes of two locks differ."""
 
     added: tuple[SceneId, ...] = ()
@@ -30,8 +29,7 @@ class LockChanges:
         return bool(self.added or self.removed or self.changed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockUpdate:
+class LockUpdate(Struct, frozen=True, kw_only=True):
     """The result of updating a lock file, or of checking it."""
 
     path: str
@@ -173,7 +171,7 @@ def _scene_changes(old: LockedScene, new: LockedScene) -> str:
         was, now = getattr(old, name), getattr(new, name)
         if name in {"files", "unpacked"}:
             # A change of their checksums is a change of the scene's checksum.
-            was, now = tuple(file.name for file in was), tuple(file.name for file in now)
+            was, now = tuple(sorted(was)), tuple(sorted(now))
         if was == now:
             continue
         if was is None:

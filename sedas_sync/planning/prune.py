@@ -4,13 +4,12 @@ Pure. A scene is judged by its entry in the catalogue, or else by the metadata t
 that is no longer in the catalogue is not mistaken for one that the rules exclude. If in doubt, a file is kept.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.manifest import Manifest
@@ -30,8 +29,7 @@ _ARRIVES = TRANSFERS | {ActionKind.KEEP, ActionKind.ADOPT}
 """Actions after which a scene is in the mirror if nothing fails."""
 
 
-@dataclass(slots=True)
-class PruneDecision:
+class PruneDecision(Struct):
     """What happens to local scenes that match no dataset, or that the search did not return."""
 
     prune: list[Action] = field(default_factory=list)
@@ -181,7 +179,7 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
         planned: the actions for the desired scenes.
     """
     coming = {action.id for action in (*planned, *decision.keep) if action.kind in _ARRIVES}
-    result = dataclasses.replace(decision, prune=[], stay=list(decision.stay), warnings=list(decision.warnings))
+    result = replace(decision, prune=[], stay=list(decision.stay), warnings=list(decision.warnings))
     waiting: dict[tuple[SceneId, ...], list[SceneId]] = {}
     lacking = once_per_tuple(lambda after: tuple(scene_id for scene_id in after if scene_id not in coming))
     for action in decision.prune:
@@ -208,7 +206,7 @@ def forget_lost(decision: PruneDecision, lost: AbstractSet[SceneId]) -> PruneDec
         replace(a, kind=ActionKind.PRUNE, datasets=(), size=0, reason=reason) for a in decision.keep if a.id in lost
     ]
     kept = [action for action in decision.keep if action.id not in lost]
-    return dataclasses.replace(decision, keep=kept, prune=[*decision.prune, *gone])
+    return replace(decision, keep=kept, prune=[*decision.prune, *gone])
 
 
 def judge_by_lock(
@@ -224,7 +222,7 @@ def judge_by_lock(
         wants: the scenes of the lock file; no removal has to wait for other scenes.
     """
     within = once_per_tuple(lambda ids: tuple(scene_id for scene_id in ids if scene_id in wants))
-    result = dataclasses.replace(
+    result = replace(
         decision,
         prune=[replace(action, after=within(action.after)) for action in decision.prune],
         keep=[],

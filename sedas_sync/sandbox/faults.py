@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -162,6 +163,16 @@ def chosen(ids: Ids, scene: str) -> bool:
     return ids(scene) if callable(ids) else scene in ids
 
 
+def _instead(make: Callable[[], SandboxReply]) -> Act:
+    """Make another reply, and do nothing of what the request asks for."""
+    return lambda _request, _answer: make()
+
+
+def _sent(**how: Any) -> Act:
+    """Send the correct reply with other values of some fields."""
+    return lambda request, answer: replace(answer(request), **how)
+
+
 def fail(status: int, *, retry_after: float | None = None, as_date: bool = False, html: bool = False) -> Act:
     """Answer with an error.
 
@@ -172,24 +183,20 @@ def fail(status: int, *, retry_after: float | None = None, as_date: bool = False
         html: Send a page, as the download manager does, instead of the API's JSON.
     """
 
-    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
+    def make() -> SandboxReply:
         made = page(status, f"<h1>{status}</h1>") if html else error(status, f"HTTP {status}")
         if retry_after is not None:
             moment = formatdate(time.time() + retry_after, usegmt=True)
             made.headers["Retry-After"] = moment if as_date else f"{retry_after:g}"
         return made
 
-    return act
+    return _instead(make)
 
 
 def say(body: Any, *, content_type: str = "application/json") -> Act:
     """Answer with status 200 and another body; anything except bytes is sent as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-
-    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
-        return SandboxReply(200, {"Content-Type": content_type}, data)
-
-    return act
+    return _instead(lambda: SandboxReply(200, {"Content-Type": content_type}, data))
 
 
 def delay(seconds: float) -> Act:
@@ -227,13 +234,11 @@ def no_validators() -> Act:
 
 def changing_etag() -> Act:
     """Send a different ETag each time, so that If-Range never matches."""
-    count = 0
+    number = count(1)
 
     def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
-        nonlocal count
-        count += 1
         made = answer(request.without("range", "if-range") if "if-range" in request.headers else request)
-        made.headers["ETag"] = f'"changed-{count}"'
+        made.headers["ETag"] = f'"changed-{next(number)}"'
         made.headers.pop("Last-Modified", None)
         return made
 
@@ -242,74 +247,42 @@ def changing_etag() -> Act:
 
 def truncate(count: int, *, framing: Literal["length", "chunked", "close"] = "length") -> Act:
     """Close the connection after some bytes; with `framing="close"` the client does not notice the loss."""
-
-    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
-        return replace(answer(request), cut=count, framing=framing)
-
-    return act
+    return _sent(cut=count, framing=framing)
 
 
 def stall(count: int, seconds: float = 3600.0) -> Act:
     """Pause after some bytes."""
-
-    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
-        return replace(answer(request), stall=(count, seconds))
-
-    return act
+    return _sent(stall=(count, seconds))
 
 
 def slow(rate: float) -> Act:
     """Limit the bytes per second on a connection."""
-
-    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
-        return replace(answer(request), rate=rate)
-
-    return act
+    return _sent(rate=rate)
 
 
 def frame(framing: Literal["chunked", "close"]) -> Act:
     """Send no Content-Length."""
-
-    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
-        return replace(answer(request), framing=framing)
-
-    return act
+    return _sent(framing=framing)
 
 
 def drop() -> Act:
     """Close the connection instead of an answer."""
-
-    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
-        return SandboxReply(drop=True)
-
-    return act
+    return _instead(lambda: SandboxReply(drop=True))
 
 
 def empty() -> Act:
     """Answer with status 200 and an empty body."""
-
-    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
-        return SandboxReply(200, {"Content-Type": "application/zip"})
-
-    return act
+    return _instead(lambda: SandboxReply(200, {"Content-Type": "application/zip"}))
 
 
 def html_page() -> Act:
     """Answer with status 200 and a page of HTML, such as a login form."""
-
-    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
-        return page(200, "<h1>Please log in</h1>")
-
-    return act
+    return _instead(lambda: page(200, "<h1>Please log in</h1>"))
 
 
 def redirect(location: str = "/portal") -> Act:
     """Redirect the client; `/portal` is a page of HTML on the sandbox."""
-
-    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
-        return SandboxReply(302, {"Location": location})
-
-    return act
+    return _instead(lambda: SandboxReply(302, {"Location": location}))
 
 
 def wrong_bytes(at: int = -1) -> Act:

@@ -1,8 +1,8 @@
 """Searches of the wire protocol: how a request is read, and which scenes match it."""
 
 import re
-from calendar import timegm
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -17,7 +17,7 @@ Sensor = Literal["Optical", "SAR"]
 
 CHANNELS = ("HH", "HV", "VH", "VV")
 
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _AOI = re.compile(r"\s*POLYGON\s*\(", re.IGNORECASE)
 _ENUMS: Mapping[str, tuple[str, ...]] = {
     "opticalProductType": ("ALL", "L1C", "ARD", "L3"),
@@ -95,13 +95,9 @@ def posix_time(text: object) -> int:
     Raises:
         BadRequestError: The text has another form, or the date does not exist.
     """
-    match = _TIME.fullmatch(text) if isinstance(text, str) else None
-    if match:
-        year, month, day, hour, minute, second = map(int, match.groups())
-        try:
-            return timegm(datetime(year, month, day, hour, minute, second).timetuple())  # noqa: DTZ001  # UTC by its Z
-        except ValueError:
-            pass
+    if isinstance(text, str) and _TIME.fullmatch(text):
+        with suppress(ValueError):
+            return int(datetime.fromisoformat(text).timestamp())
     raise BadRequestError(f"Could not parse the date {text!r}, expected yyyy-MM-dd'T'HH:mm:ss'Z'")
 
 

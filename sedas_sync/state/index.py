@@ -29,7 +29,6 @@ from sedas_sync.state.connection import INDEX
 from sedas_sync.state.database import IndexUnwritableError, errors_in_words, open_for_reading, open_for_writing
 from sedas_sync.state.order_journal import OrderJournal
 from sedas_sync.state.rows import (
-    NO_FACTS,
     PUT_FILE,
     SELECT,
     SELECT_WITHOUT_FACTS,
@@ -109,8 +108,8 @@ class Index:
         """Yield every scene on disk that is in the index."""
         yield from map(scene_of_row, self.rows(SELECT))
 
-    def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
-        """Yield those of these scenes that are on disk, without metadata, which the plan has anyway.
+    def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> dict[SceneId, LocalScene]:
+        """Return those of these scenes that are on disk, without metadata, which the plan has anyway.
 
         Folders that are not listed again have it: it shows by which patterns their files were chosen.
 
@@ -120,14 +119,20 @@ class Index:
         if any(want.scene.listing for want in wanted.values()):
             folders = self.rows("SELECT id, facts FROM files WHERE parts IS NOT NULL")
             chosen = {key: facts for key, facts in folders if key in wanted and wanted[key].scene.listing}
-        for scene_id, path, *values, parts, packed in self.rows(SELECT_WITHOUT_FACTS):
+        found = {}
+        for scene_id, path, *values, facts in self.rows(SELECT_WITHOUT_FACTS):
             if (want := wanted.get(scene_id)) is not None:
                 shared = (want.scene.id, want.path if want.path == path else path)
-                yield scene_of_row((*shared, *values, chosen.get(scene_id, NO_FACTS), parts, packed))
+                found[want.scene.id] = scene_of_row((*shared, *values, chosen.get(scene_id, facts)))
+        return found
 
     def local_scene(self, scene_id: SceneId) -> LocalScene | None:
         """Return a scene on disk; None if it is not in the index."""
         return next(map(scene_of_row, self.rows(f"{SELECT} WHERE id = ?", scene_id)), None)
+
+    def facts(self) -> dict[SceneId, str]:
+        """Return the metadata of the scenes on disk, as `sedas_sync.model.metadata` writes it."""
+        return dict(self.rows("SELECT id, facts FROM files"))
 
     def has_path(self, path: str) -> bool:
         """Return whether a scene is at a path."""
@@ -157,6 +162,11 @@ class Index:
     def last_errors(self) -> dict[SceneId, str]:
         """Return the last error of each scene that failed since it was last fetched, and of each failed search."""
         return self._search_errors() | dict(self.rows("SELECT id, error FROM errors"))
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a scene has failed since it was last fetched."""
+        return bool(self._value("SELECT count(*) FROM errors"))
 
     def _search_errors(self) -> dict[str, str]:
         return dict(json.loads(self.meta("failures") or "{}"))

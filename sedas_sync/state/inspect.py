@@ -30,6 +30,7 @@ from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_pa
 from sedas_sync.state.untracked import Verdict, judge
 
 _READERS = 4
+_STATE = f"{STATE}/"
 
 
 class Inspection(Struct):
@@ -90,16 +91,20 @@ def inspect_mirror(
         result.observed = {scene_id: DiskState(local=scene, tracked=True) for scene_id, scene in held.items()}
         return result
     tracked = [path for scene in held.values() for path in scene.paths]
-    files = tree_listing.listing(str(root), [*tracked, *(path for want in wants.values() for path in want.paths)])
-    result.unknown = len(files.keys() - set(tracked))
+    files = tree_listing.listing(str(root), tracked, (path for want in wants.values() for path in want.paths))
+    unknown = files.keys() - tracked
+    result.unknown = len(unknown)
     result.bytes = sum(files[path].size for path in tracked if path in files)
-    for scene in held.values():
-        if scene.path.startswith(f"{STATE}/"):
+    for scene_id, scene in held.items():
+        if scene.path.startswith(_STATE):
             files |= _interrupted_move(str(root), scene)
+        if tree_listing.all_untouched(files, scene):
+            result.observed[scene_id] = DiskState(local=scene, state=FileState.INTACT, tracked=True)
+    others = [scene_id for scene_id in {**held, **wants} if scene_id not in result.observed]
     partials = frozenset(partial_names(str(root)))
     with Pool(_READERS) as readers:
         reading = {}
-        for scene_id in {**held, **wants}:
+        for scene_id in others:
             mine, want = held.get(scene_id), wants.get(scene_id)
             # The path of a partial download takes long to compute, so it is done only if there are any.
             partial = _partial(str(root), want, partials) if partials and want is not None else 0
@@ -111,8 +116,8 @@ def inspect_mirror(
                 reading[scene_id] = readers.submit(_read_again, root, mine, files, partial)
             elif want is not None:
                 reading[scene_id] = readers.submit(_examine, root, want, files, level, filehash, partial, mine)
-        for scene_id, others in _with_other_endings(wants, held, files, tracked):
-            reading[scene_id] = readers.submit(_examine_others, root, others, files, level, filehash)
+        for scene_id, places in _with_other_endings(wants, held, files, unknown):
+            reading[scene_id] = readers.submit(_examine_others, root, places, files, level, filehash)
         _collect(result, reading, on_step)
     return result
 
@@ -139,7 +144,7 @@ def _with_other_endings(
     wants: Mapping[SceneId, DesiredScene],
     held: Mapping[SceneId, LocalScene],
     files: Mapping[str, TreeEntry],
-    tracked: Iterable[str],
+    unknown: AbstractSet[str],
 ) -> Iterator[tuple[SceneId, list[DesiredScene]]]:
     """Yield desired scenes with nothing at their paths, at the paths of untracked files and folders of other endings.
 
@@ -147,7 +152,7 @@ def _with_other_endings(
     unpacked, and the index was lost.
     """
     others: dict[str, list[str]] = {}
-    for path in sorted(files.keys() - set(tracked)):
+    for path in sorted(unknown):
         folder, _, name = path.rpartition("/")
         if folder and name in NAMES:
             # The ending of the product's folder may be part of the scene's id.
@@ -356,16 +361,13 @@ _READ_UNTRACKED = "untracked"
 def _look(
     root: Path, held: LocalScene | None, want: DesiredScene | None, files: Mapping[str, TreeEntry], partial: int
 ) -> DiskState | str:
-    """Return what is known of a scene without reading, or which files have to be read."""
+    """Return what is known of a scene that changed without reading, or which files have to be read."""
     there = [] if want is None else [files.get(path) for path in want.paths]
     complete = bool(there) and all(entry is not None and entry.is_file for entry in there)
-    if held is not None:
-        if all(tree_listing.untouched(files.get(file.path), file) for file in held.files):
-            return DiskState(local=held, state=FileState.INTACT, tracked=True, partial=partial)
-        if any(path in files for path in held.paths):
-            # A folder can be at its new path already, with some files left at the old one because of a kill.
-            moved = held.is_folder and complete and want is not None and held.path != want.path
-            return _READ_UNTRACKED if moved else _READ_HELD
+    if held is not None and any(path in files for path in held.paths):
+        # A folder can be at its new path already, with some files left at the old one because of a kill.
+        moved = held.is_folder and complete and want is not None and held.path != want.path
+        return _READ_UNTRACKED if moved else _READ_HELD
     if want is None:
         return DiskState(local=held, tracked=True)
     if complete:

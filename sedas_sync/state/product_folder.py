@@ -1,6 +1,5 @@
 """Check the folder of a product, which archives send as a zip, by the product's own list of its files."""
 
-import os
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -109,7 +108,7 @@ def _listing(base: str, place: str, there: dict[str, TreeEntry]) -> tuple[str, P
         raise NotAScene(f"{' or '.join(NAMES)}, the list of its files, is missing", Result.INCOMPLETE)
     if name is None:
         raise NotAScene(f"it has no {' or '.join(NAMES)}, so that it cannot be checked", Result.UNWANTED)
-    with os.fdopen(safe_tree.open_file(base, f"{place}/{name}", os.O_RDONLY), "rb") as file:
+    with safe_tree.reading(base, f"{place}/{name}") as file:
         data = file.read(MAX_SIZE + 1)
     try:
         return name, read_listing(data)
@@ -153,7 +152,7 @@ def _compare_with_metadata(base: str, place: str, listing: ProductListing, want:
         raise NotAScene(f"it is another product: of level {metadata[1]}")
     if tree_listing.look(base, f"{place}/{metadata[0]}") is None:
         return
-    with os.fdopen(safe_tree.open_file(base, f"{place}/{metadata[0]}", os.O_RDONLY), "rb") as file:
+    with safe_tree.reading(base, f"{place}/{metadata[0]}") as file:
         uri = _URI.search(file.read(MAX_SIZE))
     if uri is not None and (product := product_id(uri[1].decode(errors="replace"))) != wanted:
         raise NotAScene(f"it is another product: {product}")

@@ -163,8 +163,9 @@ class StagedScene:
         Raises:
             OSError, TransferError: the folders cannot be written.
         """
+        earlier = safe_tree.stat(self._root, self._place) is not None
         for remote in self.scene.files:
-            file = self._from_earlier_run(remote) or self._from_held(remote)
+            file = (self._from_earlier_run(remote) if earlier else None) or self._from_held(remote)
             if file is not None:
                 self._add(file)
         for entry in list(tree_listing.scan(self._root, f"{self._place}/new")):
@@ -384,7 +385,8 @@ def _write(root: str, path: str, values: Mapping[str, Any]) -> None:
     with safe_tree.parent(root, path, create=True) as (here, name):
         file = safe_tree.create(here, name)
     with os.fdopen(file, "w", encoding="ascii") as out:
-        json.dump(values, out)
+        # Not `json.dump`, which encodes each value in Python.
+        out.write(json.dumps(values))
 
 
 def _read(root: str, path: str) -> dict[str, Any]:

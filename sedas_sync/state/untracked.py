@@ -1,10 +1,10 @@
 """Check whether untracked files are a scene."""
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing, zip_records
@@ -89,7 +89,7 @@ def _judge_product(base: str, place: str, want: DesiredScene, checked: Callable[
         product = check_product(base, place, want, checked)
     except NotAScene as problem:
         return Verdict(str(problem), result=problem.result)
-    if meets_lock(product.found, sha256=None, pinned=want.pinned) is False:
+    if meets_lock(product.found, replace(want, sha256=None, contents=None)) is False:
         return Verdict("its files are not those of the lock file")
     return Verdict(product.found, added=product.added)
 
@@ -157,7 +157,7 @@ def _folder_within(root: str, path: str) -> str | None:
     """Return the name of the only top-level folder of a zip; None if there is no such folder."""
     found: str | None = None
     try:
-        with os.fdopen(safe_tree.open_file(root, path, os.O_RDONLY), "rb") as file:
+        with safe_tree.reading(root, path) as file:
             for name in zip_records.names(file.fileno()):
                 first = name.partition("/")[0]
                 if found not in {None, first}:

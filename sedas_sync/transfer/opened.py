@@ -15,7 +15,8 @@ import urllib3
 
 from sedas_sync import errors
 from sedas_sync.files.threads import DaemonThread
-from sedas_sync.net.connections import OK, PARTIAL, UNSATISFIABLE, Answer, ConnectionFailed, Origin
+from sedas_sync.net.connections import OK, PARTIAL, UNSATISFIABLE, Answer, ConnectionFailed
+from sedas_sync.net.policy import Origin
 from sedas_sync.transfer.attempts import AttemptFailed
 
 Opener = Callable[[int, int | None], BinaryIO]

@@ -9,7 +9,8 @@ from sedas_sync.transfer.incoming import IncomingFile
 from sedas_sync.transfer.range_table import Range
 from sedas_sync.transfer.shared_state import SharedState
 
-_SMALL = 1 << 16
+_SMALL = 1 << 18
+"""Bytes of the largest file that has no note until its download ends: the note costs a flush and a rename."""
 
 
 class Receiver:
@@ -46,7 +47,7 @@ class Receiver:
         if self.split:
             incoming.partial.write_at(data, start)
         else:
-            # A small file is not worth a note: a kill loses no more of it.
+            # Only a kill loses the bytes of a small file; a stop writes the note.
             last = (not start and answer.ended) or (incoming.total or math.inf) <= _SMALL
             incoming.partial.append(data, last=last)
         if self._follower is not None:

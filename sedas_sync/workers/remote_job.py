@@ -197,7 +197,7 @@ def _with_link(remote: RemoteJob) -> FetchJob:
     if remote.link is None:
         return job
     try:
-        with os.fdopen(safe_tree.open_file(job.root, remote.link, os.O_RDONLY), "rb") as file:
+        with safe_tree.reading(job.root, remote.link) as file:
             values = json.loads(file.read())
         return replace(job, download=replace(job.download, url=values["url"], headers=values["headers"]))
     except FileNotFoundError:

@@ -13,6 +13,8 @@ from cdse_server import CdseServer, Fault, Product, grd, msi
 from msgspec.structs import replace
 
 from sedas_sync.archives.cdse.archive import CdseArchive
+from sedas_sync.archives.cdse.kind import KIND, CdseConfig
+from sedas_sync.archives.registry import Opening, open_archive
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import Query
 from sedas_sync.net import redact, session
@@ -755,13 +757,15 @@ def test_named_folder_is_used(server, opened, tmp_path):
 def test_plain_http_addresses_are_refused():
     for options in ({"url": "http://catalogue.example.org/odata/v1/"}, {"login_url": "http://login.example.org/token"}):
         with pytest.raises(ManifestError, match="cannot be used"):
-            CdseArchive(**options)
+            CdseArchive(credentials=lambda: JANE, **options)
 
 
-def test_password_goes_to_no_host_that_the_environment_does_not_name():
-    environ = {"CDSE_USERNAME": "jane", "CDSE_PASSWORD": "secret", "HOME": "/nowhere"}
-    archive = CdseArchive(login_url="https://identity.example.org/token", trusted_hosts=["identity.example.org"],
-                          environ=environ)  # fmt: skip
+def test_password_goes_to_no_host_that_the_environment_does_not_name(monkeypatch):
+    for name, value in {"CDSE_USERNAME": "jane", "CDSE_PASSWORD": "secret", "HOME": "/nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    login = "https://identity.example.org/token"
+    config = CdseConfig(type="cdse", login_url=login, trusted_hosts=["identity.example.org"])
+    archive = open_archive(Opening(config=config, kind=KIND))
     with archive, pytest.raises(AuthenticationError, match=r"set CDSE_HOST=identity\.example\.org"):
         archive._session.current()
 

@@ -261,6 +261,20 @@ def test_circle_has_the_area_of_a_spherical_cap(place, radius):
 
 
 @pytest.mark.parametrize(
+    ("make", "vertices", "first"),
+    [
+        (lambda: g.from_circle(-1.3, 51.6, 5), 721, (-1.372391143, 51.599826061)),
+        (lambda: g.buffered(None, [[(-1.3, 51.6), (-1.2, 51.7)]], 5), 35, (-1.372852896, 51.598419985)),
+    ],
+)
+def test_outlines_that_are_computed_stay_as_they_are(make, vertices, first):
+    """Lock files have them, and no longer match the manifest if another version moves a vertex."""
+    ring = shapely.normalize(make()).exterior.coords
+    assert len(ring) == vertices
+    assert ring[0] == pytest.approx(first, abs=1e-8)
+
+
+@pytest.mark.parametrize(
     ("args", "sentence"),
     [
         ((0, 91, 5), "outside"),

@@ -245,7 +245,7 @@ SLOTS = [
 ]
 OF_OTHER_TABLES = (
     *("aoi", "archive", "start", "end", "sensor", "satellite", "source_group"),
-    *("product_type", "tile", "polarisation", "filters"),
+    *("instrument", "product_type", "tile", "polarisation", "filters"),
 )
 NOT_IN_THE_SCHEMA = {
     # References to other tables, geometry and contradictions: only `validate` reports these.

@@ -122,6 +122,10 @@ def test_of_an_unpacked_folder_the_zip_is_compared(held, scene, change):
     assert files_differ(held, scene, trust_digest=True) == change
 
 
+def required_by_lock(**required):
+    return DesiredScene.of("a", ONE, datasets=(), path="a/A.zip", **required)
+
+
 @pytest.mark.parametrize(
     ("required", "met"),
     [
@@ -134,19 +138,19 @@ def test_of_an_unpacked_folder_the_zip_is_compared(held, scene, change):
     ],
 )
 def test_a_lock_is_met_by_the_zip_of_a_folder_or_by_each_of_its_files(required, met):
-    want = DesiredScene.of("a", ONE, datasets=(), path="a/A.zip", **required)
-    assert meets_lock(UNPACKED, **want.checksums) is met
+    assert meets_lock(UNPACKED, required_by_lock(**required)) is met
 
 
 def test_a_lock_is_met_by_a_folder_with_what_the_zip_contains():
     files = [replace(file, crc32=number) for number, file in enumerate(UNPACKED.members)]
     folder = replace(with_files(UNPACKED, files), packed=PackedFile())
     contents = contents_digest((file.name, file.size, file.crc32) for file in reversed(files))
-    assert meets_lock(folder, sha256="0" * 64, contents=contents)
-    assert meets_lock(folder, sha256="0" * 64, contents="0" * 64) is False
-    assert meets_lock(UNPACKED, sha256="0" * 64, contents=contents) is False, "its CRCs are not known"
+    want = required_by_lock(sha256="0" * 64, contents=contents)
+    assert meets_lock(folder, want)
+    assert meets_lock(folder, replace(want, contents="0" * 64)) is False
+    assert meets_lock(UNPACKED, want) is False, "its CRCs are not known"
     other = with_files(folder, [replace(files[0], crc32=7), *files[1:]])
-    assert meets_lock(other, sha256="0" * 64, contents=contents) is False
+    assert meets_lock(other, want) is False
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from cdse_server import CdseServer, msi
 from stac_server import StacServer
 
 from sedas_sync.archives.cdse.archive import CdseArchive
-from sedas_sync.archives.cdse.kind import TOTP
+from sedas_sync.archives.cdse.kind import TOTP, CdseConfig
 from sedas_sync.archives.cdse.kind import VARIABLES as CDSE
-from sedas_sync.archives.registry import BUILT_IN
+from sedas_sync.archives.registry import BUILT_IN, Opening, open_archive
 from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.archives.stac import access
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, token_variables
@@ -335,7 +335,9 @@ def test_other_catalogue_gets_no_token_of_the_service(monkeypatch):
     for name in ("CDSE_USERNAME", "CDSE_PASSWORD"):
         monkeypatch.setenv(name, SECRETS[name])
     with (
-        CdseArchive(f"https://{ELSEWHERE}/odata/v1/") as archive,
+        open_archive(
+            Opening(config=CdseConfig(type="cdse", url=f"https://{ELSEWHERE}/odata/v1/"), kind=BUILT_IN["cdse"])
+        ) as archive,
         pytest.raises(AuthenticationError, match=rf"set CDSE_HOST={ELSEWHERE}"),
     ):
         archive._session.current()

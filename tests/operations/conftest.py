@@ -1,9 +1,10 @@
-"""A manifest over three scenes, one of them in the long-term archive."""
+"""What the tests of operations share: a mirror of three scenes, and one whose time passes."""
 
 import pytest
+from clocks import Clock, Weeks
 
 import sedas_sync as ss
-from sedas_sync.sandbox import RowCatalogue, make_row
+from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row
 
 
 @pytest.fixture
@@ -14,3 +15,13 @@ def manifest(workspace, sandbox, monkeypatch):
     rows = [make_row(name, "2019-05-02T11:00:00Z", online=name != "C") for name in "ABC"]
     sandbox._catalogue = RowCatalogue(rows)
     return ss.load_manifest(workspace.write())
+
+
+@pytest.fixture
+def weeks(tmp_path, monkeypatch):
+    """A mirror over weeks: its folder, a sandbox, and the clock of both."""
+    monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
+    monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
+    clock = Clock("2026-03-01")
+    with Sandbox(clock=clock.posix) as sandbox:
+        yield Weeks(tmp_path, sandbox, clock)

@@ -56,7 +56,7 @@ def test_mirror_and_status_are_tables(manifest, sandbox):
 def test_values_are_escaped_and_long_tables_are_cut(manifest):
     with ss.Mirror(manifest) as mirror:
         status = mirror.status()
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     many = tuple(Failure(id=f"<b>{n}", error="<script>") for n in range(SHOWN + 50))
     html = replace(status, failures=many, mirror="/a&b")._repr_html_()

@@ -5,23 +5,14 @@ import zipfile
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from clocks import Clock, Weeks
+from clocks import Clock
 
 import sedas_sync as ss
-from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
 
 OLD = "S2A_MSIL1C_20260225T110621_N0207_R137_T30UXC_20260225T131402"
 NEW = "S2A_MSIL1C_20260225T110621_N0500_R137_T30UXC_20260301T120000"
-
-
-@pytest.fixture
-def weeks(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
-    monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
-    clock = Clock("2026-03-01")
-    with Sandbox(clock=clock.posix) as sandbox:
-        yield Weeks(tmp_path, sandbox, clock)
 
 
 def changes(weeks):

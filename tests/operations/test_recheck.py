@@ -6,10 +6,10 @@ import zipfile
 from datetime import timedelta
 
 import pytest
-from clocks import Clock, Weeks
+from clocks import Clock
 
 import sedas_sync as ss
-from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule
 from sedas_sync.sandbox.faults import fail
 
 OLD = "end = 2025-11-30\n"
@@ -17,17 +17,12 @@ RECHECK = OLD + 'recheck = "7d"\n'
 
 
 @pytest.fixture
-def weeks(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
-    monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
-    clock = Clock("2026-03-01")
-    with Sandbox(clock=clock.posix) as sandbox:
-        weeks = Weeks(tmp_path, sandbox, clock)
-        offer(weeks)
-        weeks.write("2025-11-01", RECHECK)
-        weeks.apply(prune=False)
-        clock.move(days=1)
-        yield weeks
+def weeks(weeks):
+    offer(weeks)
+    weeks.write("2025-11-01", RECHECK)
+    weeks.apply(prune=False)
+    weeks.clock.move(days=1)
+    return weeks
 
 
 def offer(weeks, *more, files=None, **changed):

@@ -190,6 +190,10 @@ GOOD = dumps(lock_of(BASE, [LockedScene("A", ("d",)), LockedScene("B", ("d",))])
         (GOOD + '{"id": "C", "datasets": ["d"], "start": "2019-05-01T00:00:00"}\n', "line 4: not a valid scene entry"),
         (GOOD + '{"id": "C", "datasets": ["d"], "size": -1}\n', "line 4: not a valid scene entry"),
         (GOOD + '{"id": "C", "datasets": ["d"], "sha256": "abc"}\n', "line 4: not a valid scene entry"),
+        (GOOD + f'{{"id": "C", "datasets": ["d"], "sha256": "{64 * "g"}"}}\n', "line 4: not a valid scene entry"),
+        (GOOD + f'{{"id": "C", "datasets": ["d"], "contents": "{64 * "A"}"}}\n', "line 4: not a valid scene entry"),
+        (GOOD + f'{{"id": "C", "datasets": [], "files": {{"a": {{"sha256": "{64 * " "}"}}}}}}\n', "line 4: not a valid scene"),
+        (GOOD + "\n" + '{"id": "C", "datasets": ["d"]}\n', "line 4: not JSON"),
         (GOOD + '{"id": "A", "datasets": ["d"]}\n', "m.lock: line 4: duplicate entry for scene A"),
         (GOOD + '1, {"id": "C", "datasets": ["d"]}\n', "line 4: not JSON"),
         (GOOD + "[" * 100_000 + "\n", "line 4: not JSON"),
@@ -208,11 +212,9 @@ INSTANTS = st.datetimes(
 )
 SIZES = st.none() | st.integers(0, 2**50)
 SHA256 = st.none() | st.text("0123456789abcdef", min_size=64, max_size=64)
-FILES = st.lists(
-    st.builds(LockedFile, name=st.sampled_from(["B04.tif", "B08.tif", "GRANULE/é.jp2"]), size=SIZES, sha256=SHA256),
-    unique_by=lambda file: file.name,
-    max_size=3,
-).map(lambda files: tuple(sorted(files, key=lambda file: file.name)))
+FILES = st.dictionaries(
+    st.sampled_from(["B04.tif", "B08.tif", "GRANULE/é.jp2"]), st.builds(LockedFile, size=SIZES, sha256=SHA256)
+)
 PINS = st.builds(
     LockedScene,
     id=TEXTS,
@@ -230,7 +232,7 @@ LOCKS = st.lists(PINS, unique_by=lambda pin: pin.id, max_size=8).map(
 
 def whole(pin):
     """The digest that a pin may have: of a scene of several files that of their listing, where all are known."""
-    digests = [(file.name, file.sha256) for file in pin.files]
+    digests = [(name, file.sha256) for name, file in pin.files.items()]
     if not digests:
         return pin.sha256
     return None if pin.sha256 is None or None in dict(digests).values() else listing_digest(digests)
@@ -317,14 +319,10 @@ def test_of_an_unpacked_folder_the_zip_and_each_file_are_pinned():
     zips = lock_scenes(head, keep, {"A": held("A")})
     folder = unpacked("A", PackedFile(size=9, sha256="b" * 64))
     lock = lock_scenes(head, keep, {"A": folder}, zips)
-    files = (LockedFile("a.jp2", 4, "1" * 64),)
+    files = {"a.jp2": LockedFile(4, "1" * 64)}
     assert lock.scenes["A"] == replace(zips.scenes["A"], unpacked=files)
     assert loads(dumps(lock), "m.lock") == lock
-    assert lock.scenes["A"].checksums == {
-        "sha256": "b" * 64,
-        "pinned": {"a.jp2": "1" * 64},
-        "contents": None,
-    }
+    assert (lock.scenes["A"].sha256, lock.scenes["A"].pinned) == ("b" * 64, {"a.jp2": "1" * 64})
     assert not changes(zips, lock), "a lock of zips is right for their folders"
     assert lock_scenes(head, keep, {"A": held("A")}, lock) == lock, "packed again, the files are still known"
     assert lock_scenes(head, [action("A")], {}, lock) == lock, "not on disk"
@@ -343,7 +341,7 @@ def test_of_an_adopted_folder_each_file_is_pinned():
 
 def test_of_many_files_those_that_differ_are_named():
     def lock(numbers):
-        files = tuple(LockedFile(f"B{number:03}.tif") for number in numbers)
+        files = {f"B{number:03}.tif": LockedFile() for number in numbers}
         return Lock(head=lock_of(BASE).head, scenes={"A": LockedScene("A", ("a",), files=files)})
 
     ((_, said),) = changes(lock(range(500)), lock([*range(1, 500), 700])).changed

@@ -40,7 +40,7 @@ def test_the_plan_is_shown_and_approved(offered, sandbox, answer, code, fetched)
 def test_another_answer_is_asked_again(offered):
     ended, shown = answered(offered, "apply", "--no-progress", answer="maybe\ny\n")
     assert ended == 0
-    assert "Error: answer y or n" in shown
+    assert "Error: invalid input" in shown
     assert shown.count("[y/N]") == 2
 
 

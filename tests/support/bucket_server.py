@@ -12,15 +12,15 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 import botocore.session
+from loopback import Serving
 
 KEY = "test"
 """Key and secret of the emulator's account."""
@@ -88,7 +88,7 @@ class Request:
 
 
 @dataclass
-class BucketServer:
+class BucketServer(Serving):
     """Listens on a free port; a context manager."""
 
     rule: object = None
@@ -98,20 +98,9 @@ class BucketServer:
 
     def __enter__(self):
         self.behind = emulator()
-        handler = type("Handler", (_Handler,), {"bucket": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        if self.tls is not None:
-            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self.port = self._server.server_port
+        self.serve(_Handler, bucket=self)
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
         return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
     def put(self, bucket, key, data, region="us-east-1"):
         """Store an object; makes the bucket in its region."""

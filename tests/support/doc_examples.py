@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from workspaces import FEW
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -32,10 +34,11 @@ def python_examples():
 
 
 RUN = """
-import os, runpy, sys
-import sedas_sync, sedas_sync.sandbox
+import gc, os, runpy, sys
+import geopandas, sedas_sync, sedas_sync.sandbox
 for name in sedas_sync.__all__:
     getattr(sedas_sync, name)
+gc.freeze()  # Otherwise the end of each process copies most of the memory that it shares.
 for file in sys.argv[1:]:
     if not os.fork():
         os.chdir(os.path.dirname(file))
@@ -47,7 +50,7 @@ for file in sys.argv[1:]:
 """
 
 
-def run_examples(texts, workspace):
+def run_examples(examples, workspace):
     """Run each example as a file in a folder with a manifest, whose sandbox takes the place of the live service.
 
     Each has a process, forked from one that has imported everything: that takes longer than an example.
@@ -58,11 +61,13 @@ def run_examples(texts, workspace):
         f"from sedas_sync.archives.sedas import kind\nkind.LIVE_URL = {workspace.url!r}\n"
         "from sedas_sync import compat\ncompat._POLL = 0.1\n"
     )
-    files = [workspace.path / str(number) / "example.py" for number in range(len(texts))]
-    for file, text in zip(files, texts, strict=True):
-        file.parent.mkdir()
-        replace(workspace, path=file.parent).write()
-        file.write_text(text)
+    files = []
+    for number, example in enumerate(examples):
+        folder = workspace.path / f"{example.page.stem}-{number}"
+        folder.mkdir()
+        replace(workspace, path=folder).write(FEW)
+        files.append(folder / "example.py")
+        files[-1].write_text(example.text)
     return subprocess.run(
         # odc-geo calls a function of shapely that is deprecated.
         [
@@ -73,5 +78,5 @@ def run_examples(texts, workspace):
         env=workspace.environment(PYTHONPATH=str(settings)),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )

@@ -8,9 +8,8 @@ import hashlib
 import io
 import json
 import re
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+from loopback import Serving
 from stac_server import CORE, QUERY, StacServer
 
 _DATA = Path(__file__).parents[1] / "data" / "eodag"
@@ -139,23 +139,16 @@ class EarthSearch(StacServer):
 # -- servers of other kinds --------------------------------------------------------------------------------------------
 
 
-class Server:
+class Server(Serving):
     """Answers GET and POST with its method `answer(asked)`: status, body (bytes or JSON), headers."""
 
     def __init__(self):
         self.asked = []
 
     def __enter__(self):
-        handler = type("Handler", (_Handler,), {"provider": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.serve(_Handler, provider=self)
+        self.url = f"http://127.0.0.1:{self.port}"
         return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class Asked:

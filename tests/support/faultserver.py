@@ -20,6 +20,8 @@ from email.utils import formatdate
 from typing import Self
 
 from sedas_sync.model.scene import Reach
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.shared_state import SharedState
 
 NEAR = Reach(api="http://127.0.0.1/")
 """The rule of an archive on this machine: its links may lead to loopback servers."""
@@ -36,6 +38,16 @@ def make_zip(size: int, *, seed: int = 0, entries: int = 3, deflate: bool = True
                 info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, noise.randbytes(max(1, size // entries)))
     return out.getvalue()
+
+
+def download(wanted, **shared):
+    """Carry out a job with this shared state, which has no connection left afterwards."""
+    live = SharedState(**shared)
+    try:
+        return fetch(wanted, live)
+    finally:
+        live.close()
+        assert live.budget.running == 0
 
 
 @dataclass

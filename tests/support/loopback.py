@@ -1,11 +1,37 @@
-"""A server on loopback whose answers a test decides."""
+"""Servers on loopback: their start and end, and one whose answers a test decides."""
 
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class LoopbackServer:
+class Serving:
+    """A context manager that is a server on a free port of loopback; `__enter__` calls `serve`."""
+
+    tls = None
+    """With TLS: the context of the server."""
+
+    def serve(self, handler, **attributes):
+        """Answer requests with a class of handlers, which gets these attributes; return this object."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (handler,), attributes))
+        self._server.daemon_threads = True
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    @property
+    def port(self):
+        return self._server.server_port
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+class LoopbackServer(Serving):
     """Answers every request with what `reply` returns, and keeps the requests.
 
     Args:
@@ -40,11 +66,7 @@ class LoopbackServer:
             def log_message(self, *_arguments):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-        self.port = self._server.server_port
+        self.serve(Handler)
         self.url = f"http://127.0.0.1:{self.port}{path}"
 
     def reply(self, path, headers, body):
@@ -52,6 +74,4 @@ class LoopbackServer:
         raise NotImplementedError
 
     def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        self.__exit__()

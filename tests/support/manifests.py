@@ -110,11 +110,11 @@ DATASET = START + '[dataset.d]\naoi = "here"\nstart = 2019-04-30\n'
 
 
 def read_area(given):
-    file = getattr(given, "file", None)
-    if file is None:
+    """Return the area of a table; a square for a file or a country."""
+    if isinstance(given, str) or (given.file is None and given.country is None):
         return area_of(given, Path())
-    if "missing" in file:
-        raise ValueError(f"{file} does not exist")
+    if given.file is not None and "missing" in given.file:
+        raise ValueError(f"{given.file} does not exist")
     return Aoi(SQUARE)
 
 

@@ -12,11 +12,12 @@ import ssl
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import cql2
 import shapely
+from loopback import Serving
 
 CORE = "https://api.stacspec.org/v1.0.0/item-search"
 FILTER = "https://api.stacspec.org/v1.0.0/item-search#filter"
@@ -40,7 +41,7 @@ class Asked:
 
 
 @dataclass
-class StacServer:
+class StacServer(Serving):
     """Listens on a free port; a context manager."""
 
     conforms: list = field(default_factory=lambda: [CORE, FILTER, CQL2_JSON, CQL2_TEXT])
@@ -99,26 +100,11 @@ class StacServer:
     token_life: float = 3600.0
 
     def __enter__(self):
-        handler = type("Handler", (_Handler,), {"stac": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        if self.tls is not None:
-            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+        return self.serve(_Handler, stac=self)
 
     @property
     def url(self):
         return (f"https://{self.name}" if self.name else f"http://127.0.0.1:{self.port}") + self.base
-
-    @property
-    def port(self):
-        return self._server.server_address[1]
 
     def add(
         self, item_id, *, files=None, day=1, collection="s2", checksums=True, properties=None, roles=("data",), **more

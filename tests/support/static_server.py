@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from loopback import Serving
 
 
-class StaticServer:
+class StaticServer(Serving):
     """Serves `files` (bytes, or JSON values) by path; a context manager. `asked` has paths and statuses."""
 
     def __init__(self, files=(), *, etags=True):
@@ -17,18 +18,11 @@ class StaticServer:
         self.asked = []
 
     def __enter__(self):
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"files": self}))
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+        return self.serve(_Handler, files=self)
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def count(self, status):
         return sum(one == status for _, one in self.asked)

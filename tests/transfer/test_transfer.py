@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 
@@ -415,11 +416,12 @@ def test_stop_ends_a_pause(server, tmp_path):
     live.close()
 
 
-def test_received_bytes_are_in_the_partial_file_at_once(server, tmp_path):
-    """Received bytes are in the partial file within a quarter of a second."""
-    server.paths["/scene.zip"] = Served(DATA, faults=["stall:50000"])
+@contextmanager
+def stalled(server, root, data):
+    """Receive the first 50,000 bytes of a file, and stop the download at the end."""
+    server.paths["/scene.zip"] = Served(data, faults=["stall:50000"])
     live = SharedState()
-    slow = job(server, tmp_path, policy=Policy(stall_timeout=30))
+    slow = job(server, root, policy=Policy(stall_timeout=30))
 
     def watched():
         with pytest.raises(FetchStopped):
@@ -427,17 +429,33 @@ def test_received_bytes_are_in_the_partial_file_at_once(server, tmp_path):
 
     thread = threading.Thread(target=watched)
     thread.start()
-    part = tmp_path / PART
+    part = root / PART
     while not (part.exists() and part.stat().st_size) and thread.is_alive():
         time.sleep(0.005)
     deadline = time.monotonic() + 0.25
     while part.stat().st_size < 50_000 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert part.read_bytes() == DATA[:50_000]
-    assert partial_of(str(tmp_path), PART) == Resumable(50_000, len(DATA), ".zip")
+    assert part.read_bytes() == data[:50_000]
+    yield
     live.stop.set()
     thread.join()
     live.close()
+
+
+def test_received_bytes_are_in_the_partial_file_at_once(server, tmp_path):
+    """Received bytes are in the partial file within a quarter of a second."""
+    with stalled(server, tmp_path, DATA):
+        assert partial_of(str(tmp_path), PART) == Resumable(50_000, len(DATA), ".zip")
+
+
+def test_a_stop_writes_the_note_of_a_small_file(server, tmp_path):
+    """Until then it has none: only a kill makes such a file start again."""
+    data = make_zip(200_000)
+    with stalled(server, tmp_path, data):
+        assert not (tmp_path / note_name(PART)).exists()
+    server.paths["/scene.zip"] = Served(data)
+    got = fetch(job(server, tmp_path))
+    assert (scene(tmp_path), got.resumed_from) == (data, 50_000)
 
 
 # -- proof

@@ -4,14 +4,12 @@ import io
 import threading
 
 import pytest
-from faultserver import make_zip
+from faultserver import download, make_zip
 
 from sedas_sync import errors
 from sedas_sync.model.scene import Download
-from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, FetchStopped, Policy
 from sedas_sync.transfer.partial import partial_of
-from sedas_sync.transfer.shared_state import SharedState
 
 DATA = make_zip(12_000_000, entries=5)
 PART = ".sedas-sync/partial/S.part"
@@ -70,19 +68,10 @@ def job(source, root, *, size=SIZE, digest=None, **policy):
     )
 
 
-def run(wanted, **shared):
-    live = SharedState(**shared)
-    try:
-        return fetch(wanted, live)
-    finally:
-        live.close()
-        assert live.budget.running == 0
-
-
 @pytest.mark.parametrize("size", [len(DATA), None])
 def test_file_is_read_once_and_proved(tmp_path, size):
     source = Source()
-    got = run(job(source, tmp_path, size=size))
+    got = download(job(source, tmp_path, size=size))
     assert (tmp_path / "S.zip").read_bytes() == DATA
     assert (got.size, got.received, got.level.value) == (len(DATA), len(DATA), "crc")
     assert source.opened == [(0, size)]
@@ -90,7 +79,7 @@ def test_file_is_read_once_and_proved(tmp_path, size):
 
 def test_several_streams_share_a_file(tmp_path):
     source = Source()
-    run(job(source, tmp_path, segments=4), jobs=4)
+    download(job(source, tmp_path, segments=4), jobs=4)
     assert (tmp_path / "S.zip").read_bytes() == DATA
     assert len(source.opened) > 3
     assert all(start + length <= len(DATA) for start, length in source.opened)
@@ -99,7 +88,7 @@ def test_several_streams_share_a_file(tmp_path):
 def test_stream_that_breaks_is_opened_at_the_next_byte(tmp_path):
     source = Source((3_000_000, fails_with(OSError("the tape is jammed"))))
     seen = []
-    run(job(source, tmp_path), on_retry=lambda *retry: seen.append(retry[2]))
+    download(job(source, tmp_path), on_retry=lambda *retry: seen.append(retry[2]))
     assert (tmp_path / "S.zip").read_bytes() == DATA
     (first, again) = source.opened
     assert again[0] > 0
@@ -110,7 +99,7 @@ def test_stream_that_breaks_is_opened_at_the_next_byte(tmp_path):
 @pytest.mark.parametrize("segments", [1, 4])
 def test_stream_that_cannot_seek_is_read_from_the_start_again(tmp_path, segments):
     source = Source((3_000_000, fails_with(OSError("broken"))), seekable=False)
-    run(job(source, tmp_path, segments=segments), jobs=segments)
+    download(job(source, tmp_path, segments=segments), jobs=segments)
     assert (tmp_path / "S.zip").read_bytes() == DATA
     assert source.opened[-1] == (0, len(DATA))
 
@@ -123,12 +112,12 @@ def test_stop_ends_a_read_that_hangs_and_the_next_run_resumes(tmp_path):
         go_on.wait(60)
 
     with pytest.raises(FetchStopped):
-        run(job(Source((3_000_000, hang)), tmp_path), stop=stop)
+        download(job(Source((3_000_000, hang)), tmp_path), stop=stop)
     go_on.set()
     kept = partial_of(str(tmp_path), PART)
     assert 0 < kept.bytes < len(DATA)
     source = Source()
-    got = run(job(source, tmp_path))
+    got = download(job(source, tmp_path))
     assert got.resumed_from == kept.bytes
     assert source.opened == [(kept.bytes, len(DATA) - kept.bytes)]
     assert (tmp_path / "S.zip").read_bytes() == DATA
@@ -137,7 +126,7 @@ def test_stop_ends_a_read_that_hangs_and_the_next_run_resumes(tmp_path):
 def test_stream_that_sends_nothing_has_failed(tmp_path):
     go_on = threading.Event()
     source = Source((0, lambda: go_on.wait(60)))
-    run(job(source, tmp_path, stall_timeout=0.2))
+    download(job(source, tmp_path, stall_timeout=0.2))
     go_on.set()
     assert source.opened == [(0, len(DATA)), (0, len(DATA))]
 
@@ -166,7 +155,7 @@ def test_errors_of_a_source(tmp_path, error, relocate, retried, when):
         return Stream(DATA, 0, fails_with(error))
 
     with pytest.raises(errors.TransferError) as caught:
-        run(job(source, tmp_path, retries=1))
+        download(job(source, tmp_path, retries=1))
     assert caught.value.relocate == relocate
     assert len(opened) == (2 if retried else 1)
     assert str(error) in str(caught.value)
@@ -174,11 +163,11 @@ def test_errors_of_a_source(tmp_path, error, relocate, retried, when):
 
 def test_stream_that_is_too_short_is_no_scene(tmp_path):
     with pytest.raises(errors.TransferError, match="the source failed"):
-        run(job(Source(data=DATA[:-1000]), tmp_path, retries=0))
+        download(job(Source(data=DATA[:-1000]), tmp_path, retries=0))
     assert not (tmp_path / "S.zip").exists()
 
 
 def test_damaged_bytes_are_no_scene(tmp_path):
     damaged = DATA[:5_000_000] + b"xx" + DATA[5_000_002:]
     with pytest.raises(errors.IntegrityError):
-        run(job(Source(data=damaged), tmp_path, retries=1))
+        download(job(Source(data=damaged), tmp_path, retries=1))

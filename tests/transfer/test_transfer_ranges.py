@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faultserver import NEAR, FaultServer, Served, make_zip
+from faultserver import NEAR, FaultServer, Served, download, make_zip
 
 from sedas_sync import errors
 from sedas_sync.files.folder_cache import FolderCache
@@ -42,15 +42,6 @@ def job(server, root, *, name="S", path="/scene.zip", segments=None, **policy):
     )
 
 
-def run(wanted, **shared):
-    live = SharedState(**shared)
-    try:
-        return fetch(wanted, live)
-    finally:
-        live.close()
-        assert live.budget.running == 0
-
-
 def right(root, name="S"):
     return (Path(root) / f"{name}.zip").read_bytes() == DATA
 
@@ -58,7 +49,7 @@ def right(root, name="S"):
 def test_server_that_limits_each_connection_gets_all_free_ones(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, rate=6e6)
     began = time.monotonic()
-    got = run(job(server, tmp_path), jobs=6)
+    got = download(job(server, tmp_path), jobs=6)
     assert time.monotonic() - began < 3.0
     assert right(tmp_path)
     assert got.received == len(DATA)
@@ -68,14 +59,14 @@ def test_server_that_limits_each_connection_gets_all_free_ones(server, tmp_path)
 
 def test_fast_server_gets_one_connection(server, tmp_path):
     server.paths["/scene.zip"] = Served(make_zip(3_000_000))
-    run(job(server, tmp_path), jobs=8)
+    download(job(server, tmp_path), jobs=8)
     assert server.open_most == 1
 
 
 @pytest.mark.parametrize(("segments", "jobs", "most"), [(1, 8, 1), (3, 1, 3), (None, 1, 1), (None, 0, 1)])
 def test_number_of_connections(server, tmp_path, segments, jobs, most):
     server.paths["/scene.zip"] = Served(DATA, rate=20e6)
-    run(job(server, tmp_path, segments=segments), jobs=jobs)
+    download(job(server, tmp_path, segments=segments), jobs=jobs)
     # The server counts a connection until it notices that the client has closed it.
     assert most <= server.open_most <= most + (most > 1)
     assert right(tmp_path)
@@ -83,7 +74,7 @@ def test_number_of_connections(server, tmp_path, segments, jobs, most):
 
 def test_server_without_ranges_gets_one_request(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, ranges=False, rate=30e6)
-    run(job(server, tmp_path, segments=4), jobs=8)
+    download(job(server, tmp_path, segments=4), jobs=8)
     assert len(server.seen) == 1
     assert right(tmp_path)
 
@@ -109,7 +100,7 @@ def test_server_without_ranges_gets_one_request(server, tmp_path):
 )
 def test_bytes_are_right_whatever_one_connection_meets(server, tmp_path, faults):
     server.paths["/scene.zip"] = Served(DATA, faults=faults, rate=60e6)
-    run(job(server, tmp_path, segments=4, stall_timeout=0.5))
+    download(job(server, tmp_path, segments=4, stall_timeout=0.5))
     assert right(tmp_path)
     assert list((tmp_path / ".sedas-sync/partial").iterdir()) == []
 
@@ -125,7 +116,7 @@ def test_file_that_changes_during_range_requests_is_downloaded_again(server, tmp
 
     thread = threading.Thread(target=change)
     thread.start()
-    run(job(server, tmp_path, segments=4))
+    download(job(server, tmp_path, segments=4))
     thread.join()
     assert (tmp_path / "S.zip").read_bytes() == other
 
@@ -143,14 +134,14 @@ def test_partial_file_with_gaps_is_resumed_by_one_or_several_connections(server,
     thread = threading.Thread(target=halt)
     thread.start()
     with pytest.raises(FetchStopped):
-        run(job(server, tmp_path, segments=4), stop=stop)
+        download(job(server, tmp_path, segments=4), stop=stop)
     thread.join()
     here = partial_of(str(tmp_path), PART)
     assert here is not None
     assert (here.total, here.bytes < len(DATA), here.bytes > len(DATA) // 3) == (len(DATA), True, True)
     assert (tmp_path / PART).stat().st_size > here.bytes
     served.rate = 0
-    got = run(job(server, tmp_path, segments=then))
+    got = download(job(server, tmp_path, segments=then))
     assert (got.resumed_from, got.received) == (here.bytes, len(DATA) - here.bytes)
     assert right(tmp_path)
 
@@ -176,7 +167,7 @@ def test_waiting_scene_gets_a_connection(server, tmp_path):
 def test_progress_is_reported_regularly_and_at_the_end(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, rate=40e6)
     reports = []
-    run(job(server, tmp_path, segments=3), on_bytes=lambda *arguments: reports.append(arguments))
+    download(job(server, tmp_path, segments=3), on_bytes=lambda *arguments: reports.append(arguments))
     assert reports[-1] == ("S", len(DATA), len(DATA))
     assert {name for name, _, _ in reports} == {"S"}
     assert len(reports) <= 30
@@ -279,7 +270,7 @@ def test_a_note_is_flushed_before_the_bytes_that_need_it(tmp_path, monkeypatch):
 def test_incomplete_scene_is_not_committed(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["cut:5000000"] + ["status:500"] * 50)
     with pytest.raises(errors.TransferError):
-        run(job(server, tmp_path, segments=4, retries=1))
+        download(job(server, tmp_path, segments=4, retries=1))
     assert not (tmp_path / "S.zip").exists()
     assert partial_of(str(tmp_path), PART) is not None
 

@@ -22,7 +22,6 @@ from sedas_sync.archives.cdse.kind import (
     LOGIN_URL,
     S3_URL,
     TRUSTED_HOSTS,
-    VARIABLES,
     CdseConfig,
     netrc_entries,
 )
@@ -36,7 +35,6 @@ from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, Sto
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import product_id
-from sedas_sync.net import credentials as _credentials
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
 from sedas_sync.net.policy import may_see_token
@@ -75,8 +73,7 @@ class CdseArchive(WebArchive):
 
     Args:
         url: The OData service; https, or a loopback address.
-        credentials: Returns user name and password before the first download; by default from `CDSE_USERNAME` and
-            `CDSE_PASSWORD`, netrc or the keyring, for hosts of the Copernicus Data Space and those in `CDSE_HOST`.
+        credentials: Returns user name and password before the first download.
         login_url: The token endpoint of Keycloak; it gets the credentials.
         trusted_hosts: Hosts besides the catalogue's that get the token. If the credentials are from the environment,
             only those of them that may see these.
@@ -99,7 +96,7 @@ class CdseArchive(WebArchive):
         self,
         url: str = LIVE_URL,
         *,
-        credentials: Callable[[], Credentials] | None = None,
+        credentials: Callable[[], Credentials],
         login_url: str = LOGIN_URL,
         trusted_hosts: Iterable[str] = TRUSTED_HOSTS,
         collections: Iterable[str] = (),
@@ -118,20 +115,9 @@ class CdseArchive(WebArchive):
         self._collections = tuple(collections)
         self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
         super().__init__(url, api or session.Api(reach=self._reach))
-        host, login = (urlsplit(one).hostname or "" for one in (self._url, login_url))
-        find = credentials or (
-            lambda: _credentials.find(
-                host,
-                prompt=False,
-                variables=VARIABLES,
-                also=(login,),
-                entries=netrc_entries(self._url, login_url),
-                environ=environ,
-            )
-        )
         self._login = cdse_login(
             self._api,
-            lambda _: find(),
+            lambda _: credentials(),
             login_url,
             self._reach.trusted_hosts,
             environ,

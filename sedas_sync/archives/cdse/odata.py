@@ -9,13 +9,13 @@ Source of the grammar: the OData page of the Copernicus Data Space documentation
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 from urllib.parse import quote
 
 import shapely
+from msgspec import Struct
 
 from sedas_sync.archives.cdse.filters import attribute, either, own_filter, string_literal
 from sedas_sync.errors import ArchiveError
@@ -63,8 +63,7 @@ def time_literal(when: datetime, *, up: bool = False) -> str:
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(Struct, frozen=True):
     """The conditions of a search besides its time."""
 
     needed: tuple[str, ...]

@@ -13,9 +13,10 @@ Pages are sorted by `ContentDate/Start`, and each request starts where the last 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from sedas_sync.archives.cdse import rows
 from sedas_sync.archives.lenient import UnusableError
@@ -33,8 +34,7 @@ Request = Callable[[datetime, datetime, int], Mapping[str, Any]]
 """Requests one page by start, stop and `$skip`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """A part of a search: acquisitions that began between two times, both included, from the row `skip` on."""
 
     start: datetime

@@ -65,21 +65,20 @@ class WindowChecks:
         self._sampling = 0
         """Rows of the longest answer that samples are under way for."""
 
-    def begin(self, root: Window) -> Check:
+    def begin(self, root: Window) -> None:
         """Check the whole search."""
-        (answer,) = yield [root]
-        self.ready.append(self._check(answer, page=True))
+        self.ready.append(self._query(root, page=True))
 
     def judge_again(self) -> None:
         """Query windows again that were accepted for a reason that no longer holds (rule 5)."""
         doubtful = [accepted for accepted in self.accepted if not accepted.holds(self._model)]
         if doubtful:
             self.accepted = [accepted for accepted in self.accepted if accepted.holds(self._model)]
-            self.ready += [self._query_again(accepted.window) for accepted in doubtful]
+            self.ready += [self._query(accepted.window) for accepted in doubtful]
 
-    def _query_again(self, window: Window) -> Check:
+    def _query(self, window: Window, *, page: bool = False) -> Check:
         (answer,) = yield [window]
-        self.ready.append(self._check(answer, page=False))
+        self.ready.append(self._check(answer, page=page))
 
     # -- splits by time ----------------------------------------------------------------------------------------------
 
@@ -117,7 +116,7 @@ class WindowChecks:
             # The answer of the window is that of the second as well, unless rows were hidden behind it.
             crowd = windows.around(window, second)
             narrowed = replace(answer, window=crowd)
-            self.ready.append(self._query_again(crowd) if missing else self._check(narrowed, page=False))
+            self.ready.append(self._query(crowd) if missing else self._check(narrowed, page=False))
         yield from self._judge_pieces(answer, pieces, page=page, useless=useless)
 
     def _check_crowded_second(self, answer: Answer, second: int) -> Check:

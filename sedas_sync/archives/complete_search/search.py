@@ -87,7 +87,8 @@ class _Search:
 
     def run(self, root: Window, threads: Pool) -> Iterator[AnswerRow]:
         try:
-            self._advance(threads, self._checks.begin(root), None)
+            self._checks.begin(root)
+            self._start_checks(threads)
             while self._sent:
                 future = self._answered.get()
                 check, position = self._sent.pop(future)
@@ -100,7 +101,8 @@ class _Search:
                 del rows, future
                 if check.missing == 0:
                     answers = [answer for answer in check.answers if answer is not None]
-                    self._advance(threads, check.check, answers)
+                    self._resume(threads, check.check, answers)
+                    self._start_checks(threads)
                 if not self._sent:
                     self._checks.judge_again()
                     self._start_checks(threads)
@@ -109,11 +111,6 @@ class _Search:
             threads.shutdown(wait=False, cancel_futures=True)
         if self._checks.unresolved or self._used_up or self._model.shortest_cut <= HOPELESS_CAP:
             raise IncompleteSearch(self._why_incomplete())
-
-    def _advance(self, threads: Pool, check: Check, answers: list[Answer] | None) -> None:
-        """Resume a check, start those it added, and send their queries."""
-        self._resume(threads, check, answers)
-        self._start_checks(threads)
 
     def _start_checks(self, threads: Pool) -> None:
         while self._checks.ready:

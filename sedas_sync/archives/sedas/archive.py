@@ -19,6 +19,7 @@ from sedas_sync.archives.sedas.lookup import ProductLookup
 from sedas_sync.archives.sedas.orders import SedasOrders
 from sedas_sync.archives.sedas.rows import scenes_of, to_scene, to_time
 from sedas_sync.archives.sedas.search import SedasSearch
+from sedas_sync.archives.shared_token import Login, TokenAccount
 from sedas_sync.archives.web_archive import WebArchive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
@@ -100,14 +101,11 @@ class SedasArchive(WebArchive):
         self._search = SedasSearch(self._client, cache(self._satellite_names))
         self._lookup = ProductLookup(self._client)
         self.orders = self._orders = SedasOrders(self._client, self.identity)
-        self._links = SedasLinks(
-            self._client,
-            self._lookup,
-            self._orders,
-            reach=reach,
-            token_hosts=Credentials(username, password, hosts=credential_hosts).allowed_hosts(reach.trusted_hosts),
-            variable=None if credential_hosts is None else credentials.VARIABLES.host,
-        )
+        known = Credentials(username, password, hosts=credential_hosts)
+        account = TokenAccount(lambda: known, reach.trusted_hosts, credentials.VARIABLES.host)
+        account.limit(known)
+        login = Login(self._client.tokens, account, "the account", self._url, scheme="Token")
+        self._links = SedasLinks(self._lookup, self._orders, reach=reach, login=login)
 
     @classmethod
     @checked

@@ -1,14 +1,12 @@
 """Download links of scenes, and which of them get the token."""
 
-from collections.abc import Iterable, Mapping
-
-from sedas_sync.archives.sedas.client import SedasClient
 from sedas_sync.archives.sedas.lookup import ProductLookup
 from sedas_sync.archives.sedas.orders import SedasOrders
+from sedas_sync.archives.shared_token import Login
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model.scene import NOTHING, Download, Reach, Scene
+from sedas_sync.model.scene import Download, Reach, Scene
 from sedas_sync.net import redact
-from sedas_sync.net.policy import may_see_token, origin_of, token_withheld
+from sedas_sync.net.policy import origin_of
 
 _FORBIDDEN = 403
 
@@ -17,30 +15,24 @@ class SedasLinks:
     """Gives the links of scenes, and renews them.
 
     Args:
-        client: Has the token.
         lookup: Looks up the current link of a scene.
         orders: Renews links of orders.
         reach: Where links may lead.
-        token_hosts: Further hosts that get the token.
-        variable: The environment variable that must name such a host too; None if there is none.
+        login: Decides which links get the token.
     """
 
     def __init__(
         self,
-        client: SedasClient,
         lookup: ProductLookup,
         orders: SedasOrders,
         *,
         reach: Reach,
-        token_hosts: Iterable[str],
-        variable: str | None,
+        login: Login,
     ) -> None:
-        self._client = client
         self._lookup = lookup
         self._orders = orders
         self._reach = reach
-        self._token_hosts = tuple(token_hosts)
-        self._variable = variable
+        self._login = login
 
     def locate(self, scene: Scene, refused: Download | None) -> Download:
         """Return the current link of an online scene; see `Archive.locate`.
@@ -52,14 +44,11 @@ class SedasLinks:
         if scene.download_url is None:
             raise ArchiveError(f"{scene.id} is not online")
         if refused is None:
-            return self._download(scene, scene.download_url)
+            return self._download(scene, scene.download_url, None)
         url = self._orders.new_link(scene) or self._link(scene) or scene.download_url
-        token = refused.headers.get("Authorization", "").removeprefix("Token ")
-        if token and url == refused.url:
-            self._client.tokens.renew(token)
-        download = self._download(scene, url)
+        download = self._download(scene, url, refused if url == refused.url else None)
         if download.url == refused.url and dict(download.headers) == dict(refused.headers):
-            why = "" if download.headers else f"; {token_withheld(url, self._variable)}"
+            why = "" if download.headers else f"; {self._login.advice(url)}"
             raise ArchiveError(
                 f"{scene.id} is no longer online, or not for this account: its link is refused{why}",
                 status=_FORBIDDEN,
@@ -71,13 +60,11 @@ class SedasLinks:
         link = row.get("downloadUrl") if row is not None else None
         return link if isinstance(link, str) and link else None
 
-    def _download(self, scene: Scene, url: str) -> Download:
+    def _download(self, scene: Scene, url: str, refused: Download | None) -> Download:
         try:
             origin_of(url)
         except ValueError as reason:
             shown = redact.shorten(url, 120)
             raise ArchiveError(f"the link of {scene.id} cannot be used: {reason}: {shown}") from None
-        headers: Mapping[str, str] = NOTHING
-        if may_see_token(url, self._client.url, self._token_hosts):
-            headers = {"Authorization": f"Token {self._client.tokens.current()}"}
+        url, headers = self._login.link(url, refused)
         return Download(url=url, headers=headers, size=scene.size, digest=scene.digest, reach=self._reach)

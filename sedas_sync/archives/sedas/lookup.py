@@ -5,36 +5,31 @@ from typing import Any
 
 from sedas_sync.archives.sedas.answers import as_list
 from sedas_sync.archives.sedas.client import SedasClient
-from sedas_sync.archives.sedas.id_lists import LIST_REFUSED, batches, id_list
+from sedas_sync.archives.sedas.id_lists import SERVER_ERROR, IdLists, batches, id_list
 from sedas_sync.archives.sedas.rows import id_of
 from sedas_sync.files.threads import Pool
+from sedas_sync.net import session
 
 LOOKUPS_AT_ONCE = 4
-_SERVER_ERROR = 500
 _WHAT = "a look-up"
 
 
 class ProductLookup:
-    """Looks up rows, many in one call if the service accepts lists of ids.
-
-    Only a single id in a call has been seen to work. So ids that are missing in the answer to a list are requested
-    again until it is clear whether the service knows them.
-    """
+    """Looks up rows, many in one call if the service accepts lists of ids."""
 
     def __init__(self, client: SedasClient) -> None:
         self._client = client
-        self._takes_lists: bool | None = None
-        """None while it is not known."""
+        self._lists: IdLists[object] = IdLists(self._call, self._elements, _id_or_none, self.row)
 
     def rows(self, ids: Iterable[str]) -> Iterator[object]:
         """Yield the rows of the ids that the archive has, and rows that have no id."""
         wanted = list(dict.fromkeys(ids))
         # One batch after the other until one shows whether the service accepts lists.
-        while self._takes_lists is None and len(wanted) > 1:
+        while self._lists.accepted is None and len(wanted) > 1:
             batch = next(batches(wanted))
             yield from self._batch(batch)
             wanted = wanted[len(batch) :]
-        rest = list(batches(wanted)) if self._takes_lists else [[one] for one in wanted]
+        rest = list(batches(wanted)) if self._lists.accepted else [[one] for one in wanted]
         with Pool(LOOKUPS_AT_ONCE) as pool:
             try:
                 for rows in pool.map(self._batch, rest):
@@ -44,61 +39,20 @@ class ProductLookup:
 
     def row(self, scene_id: str) -> dict[str, Any] | None:
         """Return the row with an id; None if the archive does not have it."""
-        for row in self._client.get_list(_path([scene_id]), _WHAT):
+        for row in self._elements(self._call([scene_id])):
             if isinstance(row, dict) and _id_or_none(row) == scene_id:
                 return row
         return None
 
-    def _single(self, ids: list[str]) -> list[object]:
-        return [row for one in ids if (row := self.row(one)) is not None]
-
     def _batch(self, batch: list[str]) -> list[object]:
-        if len(batch) == 1 or self._takes_lists is False:
-            return self._single(batch)
-        rows = self._list(batch)
-        if rows is None:
-            return self._single(batch)
-        asked = set(batch)
-        found: dict[str, object] = {}
-        unnamed: list[object] = []
-        for row in rows:
-            name = _id_or_none(row)
-            if name is None:
-                unnamed.append(row)
-            elif name in asked:
-                found.setdefault(name, row)
-        if len(found) > 1:
-            self._takes_lists = True
-        missing = [one for one in batch if one not in found]
-        return [*found.values(), *unnamed, *self._missing(missing, len(batch))]
+        return [row for _, row in self._lists.elements(batch)]
 
-    def _missing(self, missing: list[str], asked: int) -> list[object]:
-        """Look up ids that the answer to a list left out.
+    def _call(self, ids: list[str]) -> session.Reply:
+        final = None if len(ids) == 1 else lambda reply: reply.status == SERVER_ERROR
+        return self._client.call("GET", f"search/products?ids={id_list(ids)}", _WHAT, final=final)
 
-        The service may not know them, may not accept lists, or may cut long lists.
-        """
-        if self._takes_lists is None:
-            for position, one in enumerate(missing):
-                row = self.row(one)
-                if row is not None:
-                    # The service knows this id although the list left it out, so it does not accept lists.
-                    self._takes_lists = False
-                    return [row, *self._single(missing[position + 1 :])]
-            return []
-        if not missing or len(missing) == asked:
-            return []
-        return self._batch(missing)
-
-    def _list(self, batch: list[str]) -> list[Any] | None:
-        """Request several rows; None if the service refuses a list."""
-        reply = self._client.call("GET", _path(batch), _WHAT, final=lambda reply: reply.status == _SERVER_ERROR)
-        if reply.status in LIST_REFUSED:
-            return None
+    def _elements(self, reply: session.Reply) -> list[Any]:
         return as_list(self._client.answer(reply, _WHAT), _WHAT)
-
-
-def _path(ids: list[str]) -> str:
-    return f"search/products?ids={id_list(ids)}"
 
 
 def _id_or_none(row: object) -> str | None:

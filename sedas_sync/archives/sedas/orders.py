@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.sedas.answers import as_list
 from sedas_sync.archives.sedas.client import IsFinal, SedasClient
-from sedas_sync.archives.sedas.id_lists import LIST_REFUSED, batches, id_list
+from sedas_sync.archives.sedas.id_lists import SERVER_ERROR, IdLists, batches, id_list
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.scene import Scene
@@ -17,7 +17,7 @@ from sedas_sync.net import redact, session
 _FAILED_WORDS = frozenset({"FAILED", "CANCELLED", "REJECTED", "ERROR", "EXPIRED"})
 _NOT_READY = "No enum constant"
 _QUOTA_WORDS = ("quota", "too many requests", "limit exceeded", "limit reached")
-_NOT_FOUND, _TOO_MANY, _SERVER_ERROR = 404, 429, 500
+_NOT_FOUND, _TOO_MANY = 404, 429
 _WHAT = "a request for the state of orders"
 
 
@@ -34,8 +34,7 @@ class SedasOrders:
         self._identity = identity
         self._path: Literal["request", "/request"] | None = None
         """None while it is not known which one the service has."""
-        self._takes_lists: bool | None = None
-        """None while it is not known."""
+        self._lists: IdLists[dict[str, Any]] = IdLists(self._request_states, self._elements, _number, self._poll_one)
         self._latest: dict[str, Order] = {}
         """The last known order of each scene. Only it can renew its link."""
 
@@ -65,17 +64,13 @@ class SedasOrders:
         """Request the state of orders, many in one call, and one by one those that the answer lacks."""
         by_number = {order.order: order for order in orders}
         for batch in batches(list(by_number)):
-            known: dict[str, dict[str, Any]] = {}
-            if len(batch) > 1 and self._takes_lists is not False:
-                known = self._poll_list(batch)
-            for number in batch:
-                if number in known:
-                    yield self._updated(by_number[number], known[number])
-            for number in (number for number in batch if number not in known):
-                element = self._poll_one(number)
-                if element is not None and len(batch) > 1 and len(known) <= 1 and self._takes_lists is None:
-                    self._takes_lists = False
-                yield self._updated(by_number[number], element)
+            missing = dict.fromkeys(batch)
+            for number, element in self._lists.elements(batch):
+                if number is not None:
+                    del missing[number]
+                    yield self._updated(by_number[number], element)
+            for number in missing:
+                yield self._updated(by_number[number], None)
 
     def new_link(self, scene: Scene) -> str | None:
         """Request a new link from the order that gave the scene's link; None if no order did, or it has none."""
@@ -91,20 +86,6 @@ class SedasOrders:
         self._latest[order.id] = order
         return order
 
-    def _poll_list(self, batch: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Return the elements of the answer by order number; empty if the service refuses a list."""
-        reply = self._request_states(batch)
-        if reply.status in LIST_REFUSED:
-            return {}
-        known: dict[str, dict[str, Any]] = {}
-        for element in as_list(self._client.answer(reply, _WHAT), _WHAT):
-            number = _number(element)
-            if number is not None and number in batch:
-                known[number] = element
-        if len(known) > 1:
-            self._takes_lists = True
-        return known
-
     def _poll_one(self, number: str) -> dict[str, Any] | None:
         """Return the state of one order; None if the answer does not contain it."""
         reply = self._request_states([number])
@@ -112,18 +93,20 @@ class SedasOrders:
             return {}
         if reply.status == _NOT_FOUND and self._path is not None:
             return None
-        elements = as_list(self._client.answer(reply, _WHAT), _WHAT)
-        objects: list[dict[str, Any]] = [element for element in elements if isinstance(element, dict)]
+        objects: list[dict[str, Any]] = [one for one in self._elements(reply) if isinstance(one, dict)]
         for element in objects:
             if _number(element) == number:
                 return element
         return objects[0] if len(objects) == 1 and _number(objects[0]) is None else None
 
+    def _elements(self, reply: session.Reply) -> list[Any]:
+        return as_list(self._client.answer(reply, _WHAT), _WHAT)
+
     def _request_states(self, numbers: Collection[str]) -> session.Reply:
         single = len(numbers) == 1
 
         def final(reply: session.Reply) -> bool:
-            return _not_ready(reply) or (not single and reply.status == _SERVER_ERROR)
+            return _not_ready(reply) or (not single and reply.status == SERVER_ERROR)
 
         return self._call("GET", f"?ids={id_list(numbers)}", _WHAT, final=final)
 
@@ -146,7 +129,7 @@ class SedasOrders:
 
 def _not_ready(reply: session.Reply) -> bool:
     """Return whether a reply is a bug of the service while an order is in progress (geocento/SEDAS-issues 6)."""
-    return reply.status == _SERVER_ERROR and reply.says(_NOT_READY)
+    return reply.status == SERVER_ERROR and reply.says(_NOT_READY)
 
 
 def _refusal(reply: session.Reply, what: str) -> ArchiveError:

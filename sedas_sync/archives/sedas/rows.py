@@ -7,34 +7,11 @@ from datetime import UTC, datetime
 from sys import intern
 from typing import Any, cast
 
-import msgspec
-from msgspec.structs import astuple
-
 from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.archives.lenient import UnusableError, row_text
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
-
-
-class _Texts(msgspec.Struct, gc=False, rename="camel"):
-    """The text fields of a row; None or empty if the row lacks them."""
-
-    type: str | None = None
-    satellite_name: str | None = None
-    sensor_type: str | None = None
-    instrument_name: str | None = None
-    mode_name: str | None = None
-    source_group: str | None = None
-    product_type: str | None = None
-    orbit_direction: str | None = None
-    start: str | None = None
-    stop: str | None = None
-    footprint: str | None = msgspec.field(name="coordinatesWKT", default=None)
-    download_url: str | None = None
-    ql: str | None = None
-    thumbnail: str | None = None
-
 
 _MAPPED = frozenset(
     {
@@ -65,12 +42,19 @@ def to_time(value: str | datetime) -> datetime:
 
 
 def _text(row: Mapping[str, Any], key: str) -> str | None:
+    """Return a text field of a row; None if it lacks it."""
     value = row.get(key)
     if value is None or value == "":
         return None
     if not isinstance(value, str):
         raise UnusableError(f"{key} is not a string")
     return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+def _word(row: Mapping[str, Any], key: str) -> str | None:
+    """Return one shared copy of a text that many scenes have."""
+    value = _text(row, key)
+    return None if value is None else intern(value)
 
 
 def _number(row: Mapping[str, Any], key: str) -> float | None:
@@ -84,11 +68,10 @@ def _number(row: Mapping[str, Any], key: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _time(value: str | None, key: str) -> datetime | None:
-    if not value:
-        return None
+def _time(row: Mapping[str, Any], key: str) -> datetime | None:
+    value = _text(row, key)
     try:
-        return to_time(value)
+        return None if value is None else to_time(value)
     except (ValueError, OverflowError):
         raise UnusableError(f"{key} is not a time") from None
 
@@ -99,7 +82,7 @@ def _polarisation(row: Mapping[str, Any]) -> str | None:
         return None
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return intern("/".join(value))
-    return _interned(_text(row, "polarisation"))
+    return _word(row, "polarisation")
 
 
 def _vendor(row: Mapping[str, Any]) -> tuple[str | None, Any]:
@@ -163,9 +146,9 @@ def to_scene(row: object) -> Scene:
     """
     scene_id = id_of(row)
     row = cast(dict[str, Any], row)
-    texts = _texts(row)
-    kind, satellite, wkt = texts.type, texts.satellite_name, texts.footprint or None
-    sensor = _SENSORS.get((texts.sensor_type or "").lower())
+    kind, satellite, wkt = _text(row, "type"), _word(row, "satelliteName"), _text(row, "coordinatesWKT")
+    sensor = _SENSORS.get((_text(row, "sensorType") or "").lower())
+    direction = _text(row, "orbitDirection")
     if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
         raise UnusableError("coordinatesWKT is not a WKT geometry")
     digest, vendor = _vendor(row)
@@ -177,45 +160,24 @@ def to_scene(row: object) -> Scene:
     orbit = _number(row, "orbit")
     return Scene(
         id=scene_id,
-        start=_time(texts.start, "start"),
-        stop=_time(texts.stop, "stop"),
+        start=_time(row, "start"),
+        stop=_time(row, "stop"),
         footprint=wkt,
         sensor=sensor,
-        satellite=_interned(satellite),
-        instrument=_interned(texts.instrument_name),
-        mode=_interned(texts.mode_name),
-        source_group=_interned(texts.source_group) or (group_of(satellite) if satellite else None),
-        product_type=_interned(texts.product_type),
+        satellite=satellite,
+        instrument=_word(row, "instrumentName"),
+        mode=_word(row, "modeName"),
+        source_group=_word(row, "sourceGroup") or (group_of(satellite) if satellite else None),
+        product_type=_word(row, "productType"),
         orbit=None if orbit is None else int(orbit),
-        orbit_direction=_interned(texts.orbit_direction and texts.orbit_direction.upper()),
+        orbit_direction=None if direction is None else intern(direction.upper()),
         polarisation=_polarisation(row),
         cloud_cover=_number(row, "cloudCoveragePercent"),
         resolution=_number(row, "sensorResolution"),
         digest=digest,
-        download_url=texts.download_url or None,
-        quicklook_url=texts.ql or None,
-        thumbnail_url=texts.thumbnail or None,
+        download_url=_text(row, "downloadUrl"),
+        quicklook_url=_text(row, "ql"),
+        thumbnail_url=_text(row, "thumbnail"),
         planned=bool(kind and kind.upper() != "ARCHIVE") or row.get("acqPlanId") not in (None, ""),
         extra=LazyJson(extra) if extra else NOTHING,
     )
-
-
-def _texts(row: Mapping[str, Any]) -> _Texts:
-    """Return the text fields of a row.
-
-    Raises:
-        ValueError: One of them is not a string.
-    """
-    # Nearly all rows are valid, and msgspec checks all fields at once.
-    try:
-        texts = msgspec.convert(row, _Texts)
-    except (msgspec.ValidationError, UnicodeError):
-        return _Texts(*[_text(row, key) for key in _Texts.__struct_encode_fields__])
-    if "".join(filter(None, astuple(texts))).isascii():
-        return texts
-    return _Texts(*[_text(row, key) for key in _Texts.__struct_encode_fields__])
-
-
-def _interned(word: str | None) -> str | None:
-    """Return one shared copy of a text that many scenes have."""
-    return intern(word) if word else None

@@ -4,10 +4,11 @@ import base64
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from sedas_sync.archives.shared_token import NOWHERE
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, VARIABLES, token_variables
@@ -137,8 +138,7 @@ def basic(
     return Header(basic_header(found), api, trusted, variable=VARIABLES.host, source=source)
 
 
-@dataclass(frozen=True, slots=True)
-class _Signature:
+class _Signature(Struct, frozen=True):
     query: str
     expires: datetime
 

@@ -8,10 +8,11 @@ import json
 import re
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from msgspec import Struct, field
 
 from sedas_sync.archives.stac.access import Access
 from sedas_sync.archives.stac.filters import Condition, FilterLanguage, encode
@@ -38,8 +39,7 @@ _LOGIN = re.compile(rb"log[ -]?in|sign[ -]?in|password|authenticat|oauth|authori
 Body = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(Struct, frozen=True):
     """What an API can do, by its landing page."""
 
     search: str
@@ -48,8 +48,7 @@ class Capabilities:
     """The language of conditions; None if the API takes none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Struct, frozen=True):
     method: str
     url: str
     body: Body | None
@@ -72,8 +71,7 @@ class End(Enum):
     """The server states a larger number of items than it sent."""
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(Struct):
     """The pages of one search, followed to the last one."""
 
     names: set[tuple[Any, Any]] = field(default_factory=set)

@@ -22,7 +22,7 @@ from sedas_sync.archives.stac.document_cache import cache_of
 from sedas_sync.archives.stac.earthdata import earthdata_login
 from sedas_sync.archives.stac.files import with_links
 from sedas_sync.archives.stac.filters import Condition, conditions
-from sedas_sync.archives.stac.items import item_of, scene_of_item
+from sedas_sync.archives.stac.items import bbox_of, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SIGN_URL, StacConfig
 from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_parquet
 from sedas_sync.archives.stac.storage import place_of
@@ -289,13 +289,10 @@ class StacArchive(WebArchive):
 
 def _may_meet(item: dict[str, Any], box: tuple[float, float, float, float] | None) -> bool:
     """Return whether the box of an item meets another one; items without a box may."""
-    own = item.get("bbox")
-    if box is None or not isinstance(own, list) or len(own) not in (4, 6):
+    own = bbox_of(item)
+    if box is None or own is None:
         return True
-    if not all(isinstance(number, int | float) for number in own):
-        return True
-    half = len(own) // 2
-    west, south, east, north = own[0], own[1], own[half], own[half + 1]
+    west, south, east, north = own
     if south > box[3] or north < box[1]:
         return False
     # West is greater than east over the antimeridian.

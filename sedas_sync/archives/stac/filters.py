@@ -7,8 +7,9 @@ server's answer.
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 Comparison = Literal["eq", "neq", "lt", "lte", "gt", "gte", "in"]
 FilterLanguage = Literal["cql2-json", "cql2-text", "query"]
@@ -27,8 +28,7 @@ _TESTS: dict[Comparison, Callable[[Any, Any], bool]] = {
 _VALUE = "must be a string, a number, true or false, a list of these, or a table of comparisons such as { lt = 15 }"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """One comparison of a property."""
 
     name: str

@@ -179,14 +179,22 @@ def _footprint(item: Mapping[str, Any], report: Report) -> str | None:
         if (wkt := wkt_of(geometry)) is not None:
             return wkt
         report("its geometry is not GeoJSON, or is empty, and its bbox is used")
-    return _box(item.get("bbox"))
+    return _box(item)
 
 
-def _box(bbox: Any) -> str | None:
+def bbox_of(item: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """Return west, south, east and north of an item's bbox; None if it has no valid one."""
+    bbox = item.get("bbox")
     if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(isinstance(x, int | float) for x in bbox):
         return None
     half = len(bbox) // 2
-    west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    return bbox[0], bbox[1], bbox[half], bbox[half + 1]
+
+
+def _box(item: Mapping[str, Any]) -> str | None:
+    if (bbox := bbox_of(item)) is None:
+        return None
+    west, south, east, north = bbox
     if west == east and south == north:
         return f"POINT ({west!r} {south!r})"
     if west == east or south == north:

@@ -19,7 +19,7 @@ from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.scene_commands import SceneCommands
-from sedas_sync.cli.session import end_with, interruptible, print_exported, reporting, stopping
+from sedas_sync.cli.session import check_folder, end_with, interruptible, print_exported, reporting, stopping
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.events import Summary
@@ -222,20 +222,11 @@ def _can_ask() -> bool:
 
 def _answer(question: str) -> bool:
     try:
-        return bool(click.prompt(f"{question} [y/N]", default="n", show_default=False, err=True, value_proc=_yes))
+        return click.confirm(question, default=False, err=True)
     except click.Abort:
         # End of input counts as no. A signal has ended the process.
         click.echo(err=True)
         return False
-
-
-def _yes(answer: str) -> bool:
-    given = answer.strip().lower()
-    if given in ("y", "yes"):
-        return True
-    if given in ("", "n", "no"):
-        return False
-    raise click.UsageError("answer y or n")
 
 
 def _workers(executor: Literal["threads", "dask"], scheduler: str | None) -> AbstractContextManager[Executor | None]:
@@ -256,8 +247,7 @@ def _metrics(mirror: Mirror, file: str | None) -> Iterator[None]:
     if file is None:
         yield
         return
-    if not Path(file).parent.is_dir():
-        raise ManifestError(f"--metrics {file}: the folder {Path(file).parent} does not exist")
+    check_folder("--metrics", file)
     try:
         yield
     finally:
@@ -303,10 +293,8 @@ def _print_next(summary: Summary, plan: Plan, commands: SceneCommands | None) ->
             f"{count(summary.failed, 'failure')}: run the same command to try again; "
             "`sedas-sync why ID` explains a scene."
         )
-    # These scenes have to be ordered elsewhere, so tell the user why.
-    alone = Counter(
-        reason_text(action.reason) for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None
-    )
+    # The user has to order these scenes elsewhere.
+    alone = Counter(reason_text(action.reason) for action in plan.by_kind[ActionKind.WAIT] if action.order is None)
     for reason, number in alone.most_common(_REASONS):
         print_message(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
     if ordered := max(0, summary.pending - alone.total()):

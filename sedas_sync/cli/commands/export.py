@@ -1,7 +1,8 @@
 """`sedas-sync export`."""
 
 import sys
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals

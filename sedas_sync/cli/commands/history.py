@@ -13,7 +13,7 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.operations.past import past_runs
 from sedas_sync.output import past
-from sedas_sync.output.documents.base import Document
+from sedas_sync.output.documents.base import JsonDocument
 from sedas_sync.output.documents.past import HistoryDocument
 from sedas_sync.output.style import Look, look_of
 from sedas_sync.state.mirror_state import MirrorState
@@ -32,7 +32,7 @@ def show_past(
     common: Globals,
     *,
     find: Callable[[MirrorState, datetime | None], list[Entry]],
-    document: Callable[..., Document],
+    document: Callable[..., JsonDocument],
     text: Callable[[list[Entry], Look], str],
 ) -> None:
     """Print what the index has of the past; `sedas-sync changes` does this too.

@@ -9,8 +9,8 @@ from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
-from sedas_sync.operations.init import Start, from_box, from_file, from_folder
-from sedas_sync.operations.init_template import OWN_AREA, Wish, manifest_text
+from sedas_sync.operations.init import FirstManifest, from_box, from_file, from_folder
+from sedas_sync.operations.init_template import OWN_AREA, Choices, manifest_text
 from sedas_sync.operations.load import check_manifest
 from sedas_sync.output.documents.catalogue import InitDocument
 
@@ -37,9 +37,9 @@ def run(
     exists = ManifestError(f"{target}: already exists and is not changed")
     if target.exists():
         raise exists
-    wish = Wish(archive=archive, start=start, end=end, sensor=sensor, product_type=product_type)
+    choices = Choices(archive=archive, start=start, end=end, sensor=sensor, product_type=product_type)
     try:
-        first = _start(source, box, folder, target, wish)
+        first = _made(source, box, folder, target, choices)
     except ManifestError as error:
         raise ManifestError(tuple(dict.fromkeys(_of_option(one, manifest) for one in error.problems))) from None
     text, aois, warnings = first.text, first.aois, first.warnings
@@ -68,14 +68,14 @@ def _of_option(problem: str, manifest: str) -> str:
     return problem if found is None else f"--{(found[1] or found[2]).replace('_', '-')}: {problem[found.end() :]}"
 
 
-def _start(source: str | None, box: str | None, folder: str | None, target: Path, wish: Wish) -> Start:
+def _made(source: str | None, box: str | None, folder: str | None, target: Path, choices: Choices) -> FirstManifest:
     """Make the manifest from the option that gives the area; from none of them, for an example area."""
     if source is not None:
-        return from_file(source, target, wish)
+        return from_file(source, target, choices)
     if box is not None:
-        return from_box(box, target, wish)
+        return from_box(box, target, choices)
     if folder is not None:
-        return from_folder(folder, target, wish)
-    first = Start(manifest_text(wish), (OWN_AREA,))
+        return from_folder(folder, target, choices)
+    first = FirstManifest(manifest_text(choices), (OWN_AREA,))
     check_manifest(first.text, target)
     return first

@@ -1,9 +1,7 @@
 """`sedas-sync plan`."""
 
-import os
 import shlex
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -12,7 +10,7 @@ from msgspec.structs import replace
 from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import CHANGES_TO_MAKE, end_with, opened_file, print_document, print_failures
+from sedas_sync.cli.session import CHANGES_TO_MAKE, check_folder, end_with, opened_file, print_document, print_failures
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import exit_code_of
 from sedas_sync.output import markdown
@@ -27,7 +25,7 @@ def run(
     *,
     common: Globals,
     datasets: tuple[str, ...],
-    tell: bool = False,
+    exit_code: bool = False,
     everything: bool = False,
     sizes: bool = False,
     prune: bool = False,
@@ -45,7 +43,7 @@ def run(
     if refresh and locked:
         raise ManifestError("--refresh cannot be combined with --locked, which does not search")
     if out is not None:
-        _check_folder(Path(out))
+        check_folder("--out", out)
     outputs = {"--out": out, "--summary": summary}
     with shown_mirror(manifest, common, record=record, replay=replay, outputs=outputs) as (mirror, reporter):
         plan = mirror.plan(
@@ -80,12 +78,4 @@ def run(
         print_failures(plan.failed if common.as_json or common.quiet else ())
         if plan.failed:
             end_with(exit_code_of(plan.failed))
-        end_with(CHANGES_TO_MAKE if tell and plan.changes else 0)
-
-
-def _check_folder(out: Path) -> None:
-    """Check that a plan can be saved, before a search that may take minutes."""
-    if not out.parent.is_dir():
-        raise ManifestError(f"--out {out}: the folder {out.parent} does not exist")
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise ManifestError(f"--out {out}: the folder {out.parent} cannot be written")
+        end_with(CHANGES_TO_MAKE if exit_code and plan.changes else 0)

@@ -157,7 +157,7 @@ class Adopter:
         expected: list[str] = []
         if self._source is None:
             expected = [*self._tracked, *(path for want in self._wants.values() for path in want.paths)]
-        for entry in sorted(tree_listing.listing(self._place, expected, self.warnings).values()):
+        for entry in sorted(tree_listing.listing(self._place, expected, unreadable=self.warnings).values()):
             if not entry.is_file or STATE in entry.path.split("/"):
                 continue
             if self._source is None:

@@ -1,8 +1,9 @@
 """Find files and folders that may be scenes, by the scene ids in their names. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from posixpath import basename
+
+from msgspec import Struct
 
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.file_kind import ZIP, ending_of, folder_ending, without_endings
@@ -53,8 +54,7 @@ def _is_whole_word(name: str, start: int, end: int) -> bool:
     return not (name[start - 1 : start].isalnum() or name[end : end + 1].isalnum())
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A file or folder that may be a scene."""
 
     path: str

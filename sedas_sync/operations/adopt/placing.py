@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from stat import S_ISDIR
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
@@ -16,8 +16,7 @@ from sedas_sync.model.results import How
 from sedas_sync.state.staging import folder_place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placer:
+class Placer(Struct, frozen=True, kw_only=True):
     """Puts scenes in their places.
 
     Args:

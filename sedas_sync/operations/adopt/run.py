@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.files.threads import readers
 from sedas_sync.model.arguments import Jobs, Seconds
 from sedas_sync.model.events import Step
 from sedas_sync.model.product_listing import NAMES
@@ -16,7 +17,6 @@ from sedas_sync.model.results import Adoption, File, How
 from sedas_sync.operations.adopt.adopter import Adopter
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.search import SearchResult, search_archives
-from sedas_sync.operations.verify import readers
 from sedas_sync.state.history import begin_run, end_run
 from sedas_sync.state.index import BatchWriter, Index
 

@@ -163,8 +163,8 @@ class PlanRunner:
             earlier = tuple(warning for warning in earlier if warning not in outdated)
         keys = {
             source.archive
-            for action in plan.actions
-            if action.wanted is not None and action.kind in NEEDS_ARCHIVE
+            for action in plan.of(NEEDS_ARCHIVE)
+            if action.wanted is not None
             for source in action.wanted.sources
         }
         self._run = Run(
@@ -210,12 +210,11 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
     asked = {name for name in plan.searched.keys() - plan.not_asked.keys() if datasets[name].recheck is not None}
-    kept = (a for a in plan.actions if asked.intersection(a.datasets) and a.kind is ActionKind.KEEP)
+    kept = (a for a in plan.by_kind[ActionKind.KEEP] if asked.intersection(a.datasets)) if asked else ()
     index.put_facts({action.id: metadata_of(action.wanted.scene) for action in kept if action.wanted is not None})
     if not plan.datasets:
         index.put_locked(locked=plan.locked)
-    known = index.wanted()
-    if plan.search_complete and known.keys() >= datasets.keys():
+    if plan.search_complete and index.has_errors and (known := index.wanted()).keys() >= datasets.keys():
         index.drop_errors(but={scene_id for ids in known.values() for scene_id in ids})
     mine = {product for name in names for product in datasets[name].products}
     errors: dict[str, str] = {}
@@ -258,7 +257,7 @@ def _remember_rules(
 
 def _remember_absent(index: WritableIndex, plan: Plan) -> None:
     """Write the metadata of scenes that are wanted or on order and not downloaded to the index."""
-    wants = {a.id: a.wanted.scene for a in plan.actions if a.wanted is not None and a.kind in NEEDS_ARCHIVE}
+    wants = {action.id: action.wanted.scene for action in plan.of(NEEDS_ARCHIVE) if action.wanted is not None}
     on_disk = index.ids() if wants else set()
     metadata = {scene_id: metadata_of(scene) for scene_id, scene in wants.items() if scene_id not in on_disk}
     if orders := {order.id for order in index.orders()} - metadata.keys():
@@ -273,6 +272,6 @@ def _kept_files(plan: Plan) -> list[LocalScene]:
         local
         if local.facts != NO_FACTS or action.wanted is None
         else replace(local, facts=metadata_of(action.wanted.scene))
-        for action in plan.actions
-        if action.kind is ActionKind.KEEP and (local := action.local) is not None
+        for action in plan.by_kind[ActionKind.KEEP]
+        if (local := action.local) is not None
     ]

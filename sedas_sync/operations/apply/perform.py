@@ -110,7 +110,7 @@ class Performer:
             root,
             jobs=self.limits.jobs,
             max_rate=transfer.max_rate,
-            executor=executor if any(action.kind in NEEDS_ARCHIVE for action in plan.actions) else None,
+            executor=executor if plan.of(NEEDS_ARCHIVE) else None,
             stop=self.stop,
             on_retry=self.inbox.put,
         )
@@ -122,9 +122,9 @@ class Performer:
         self.pending: dict[Future[Any], do.Effect | None] = {}
         """Effects that other threads perform; None for the check for workers."""
         self.abort_reason: str | None = None
+        """Why the run ends early."""
         self.disk_is_full = False
         """Whether the run ends early because the disk is full."""
-        """Why the run ends early."""
         self.auth_failed = False
 
     def perform(self, effect: do.Effect) -> Iterable[do.Effect | do.MachineEvent]:  # noqa: C901, PLR0912  # one a kind

@@ -56,9 +56,9 @@ class Removals:
         Args:
             plan: with its prune actions.
         """
-        prunes = [action for action in plan.actions if action.kind is ActionKind.PRUNE]
+        prunes = plan.by_kind[ActionKind.PRUNE]
         # A scene whose orders are paused was not tried: for weeks it says nothing about this run.
-        paused = {action.id for action in plan.actions if action.reason.code is ReasonCode.ORDER_FAILING}
+        paused = {a.id for a in plan.by_kind[ActionKind.WAIT] if a.reason.code is ReasonCode.ORDER_FAILING}
 
         def failed() -> list[str]:
             return [failure.error for failure in self._reports.failures if failure.id not in paused]

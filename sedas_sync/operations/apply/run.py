@@ -76,9 +76,7 @@ class Run:
         self._stopping = False
         """Whether the machines know that the run ends."""
         self._stopping_since = 0.0
-        self._actions: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
-        for action in plan.actions:
-            self._actions[action.kind].append(action)
+        self._actions = plan.by_kind
         self._orders = OrderQueues(
             ((key, orders_of(archive) is not None) for key, archive in archives.items()),
             max_orders=context.manifest.transfer.max_orders,
@@ -262,7 +260,7 @@ class Run:
         plan, root = self._plan, str(self._root)
         remove_stale_notes(root, f"{STATE}/partial")
         free = safe_tree.free_space(root)
-        sizes = [action.size or 0 for action in plan.actions if action.kind in TRANSFERS]
+        sizes = [action.size or 0 for action in plan.of(TRANSFERS)]
         # For a while a zip and its folder exist side by side.
         needed = sum(sizes) + (max(sizes, default=0) if self._unpack else 0)
         if needed > free:

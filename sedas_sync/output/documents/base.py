@@ -9,9 +9,11 @@ from msgspec import UNSET, Meta, Struct
 
 from sedas_sync.model.events import iso
 from sedas_sync.model.order import ListedOrder, OrderState
+from sedas_sync.model.reason import Reason
+from sedas_sync.model.results import Count
 from sedas_sync.model.text import as_json
+from sedas_sync.output.reasons import reason_text
 
-Count = Annotated[int, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Time = Annotated[
     str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", extra_json_schema={"format": "date-time"})
@@ -19,33 +21,37 @@ Time = Annotated[
 """UTC, with milliseconds."""
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class JsonObject(Struct, frozen=True, kw_only=True):
     """An object in a document. A field whose default is `UNSET` is left out of the JSON if it is not set."""
 
     @classmethod
     def of(cls, result: object, **computed: object) -> Self:
         """Return a result of the program as an object of a document.
 
+        A time is written as JSON has it, and a reason as its text and its code.
+
         Args:
-            result: has attributes with the names of the fields; those of objects in it are taken in the same way.
+            result: has attributes with the names of the fields; those of objects in it are taken as they are.
             computed: values of the fields that the result does not have, or has in another form.
         """
-        values = {}
+        values: dict[str, object] = {}
         for name, key in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
             value = computed[name] if name in computed else getattr(result, name, UNSET)
-            if value is not UNSET:
-                values[key] = value
+            if isinstance(value, Reason):
+                values |= {key: reason_text(value), "reason_code": value.code}
+            elif value is not UNSET:
+                values[key] = iso(value) if isinstance(value, datetime) else value
         return msgspec.convert(values, cls, from_attributes=True)
 
 
-class Document(Part, frozen=True, kw_only=True):
+class JsonDocument(JsonObject, frozen=True, kw_only=True):
     """A document as a whole."""
 
     schema: Literal[1] = 1
     """Version of this document's shape."""
 
 
-class ErrorDocument(Document, frozen=True, kw_only=True):
+class ErrorDocument(JsonDocument, frozen=True, kw_only=True):
     """What any command prints if it ends with an error, instead of its own document."""
 
     event: Literal["error"] = "error"
@@ -58,7 +64,7 @@ class ErrorDocument(Document, frozen=True, kw_only=True):
     """The command's exit code."""
 
 
-class ArchiveEntry(Part, frozen=True, kw_only=True):
+class ArchiveEntry(JsonObject, frozen=True, kw_only=True):
     """An archive."""
 
     type: str | None
@@ -67,7 +73,7 @@ class ArchiveEntry(Part, frozen=True, kw_only=True):
     """Its address."""
 
 
-class OrderEntry(Part, frozen=True, kw_only=True):
+class OrderEntry(JsonObject, frozen=True, kw_only=True):
     """One order from the long-term archive."""
 
     order: str
@@ -93,18 +99,17 @@ class OrderEntry(Part, frozen=True, kw_only=True):
     def at(cls, order: ListedOrder, now: datetime) -> Self:
         """Return an order with its age at `now`."""
         age = max(0.0, round((now - order.placed).total_seconds(), 3))
-        again = None if order.again is None else iso(order.again)
-        return cls.of(order, placed=iso(order.placed), age_seconds=age, again=again)
+        return cls.of(order, age_seconds=age)
 
 
-def json_line(document: Part) -> str:
+def json_line(document: JsonObject) -> str:
     """Return a document as JSON on one line."""
     return _text(document) + "\n"
 
 
-def json_lines(document: Part | Sequence[Struct]) -> Iterator[str]:
+def json_lines(document: JsonObject | Sequence[Struct]) -> Iterator[str]:
     """Yield the JSON text of a document in pieces: a field a line, and in its lists an item a line."""
-    if not isinstance(document, Part):
+    if not isinstance(document, JsonObject):
         yield from _list_lines(document, "")
     else:
         separator = "{"

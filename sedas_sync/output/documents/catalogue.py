@@ -1,21 +1,21 @@
 """Documents about scenes and archives, and about files that a command writes."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Literal, Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.events import Failure
+from sedas_sync.model.results import Count
 from sedas_sync.model.scene import Scene
-from sedas_sync.output.documents.base import Count, Document, Part, Time
+from sedas_sync.output.documents.base import JsonDocument, JsonObject, Time
 from sedas_sync.output.export import Exported, Format
 from sedas_sync.planning.product_name import relative_orbit_of, tile_of
 
 # -- search and sources ----------------------------------------------------------------------------------------------
 
 
-class SceneEntry(Part, frozen=True, kw_only=True):
+class SceneEntry(JsonObject, frozen=True, kw_only=True):
     """One scene."""
 
     id: str
@@ -72,36 +72,27 @@ class SceneEntry(Part, frozen=True, kw_only=True):
     @classmethod
     def wanted_by(cls, scene: Scene, datasets: Sequence[str]) -> Self:
         """Return a scene and the datasets that match it."""
-        start, stop = _time(scene.start), _time(scene.stop)
         return cls.of(
             scene,
             datasets=datasets,
-            start=start,
-            stop=stop,
             relative_orbit=relative_orbit_of(scene),
             tile=tile_of(scene),
             extra=dict(scene.extra),
         )
 
 
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else iso(moment)
-
-
-class SearchDocument(Document, frozen=True, kw_only=True):
+class SearchDocument(JsonDocument, frozen=True, kw_only=True):
     """`search`: what the archive offers."""
 
     manifest: str
     search_complete: bool
-    """Whether every search found all there is."""
     scenes: list[SceneEntry]
     """The scenes found."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
 
-class SourcesEntry(Part, frozen=True, kw_only=True):
+class SourcesEntry(JsonObject, frozen=True, kw_only=True):
     """One archive of the manifest."""
 
     archive: str
@@ -114,7 +105,7 @@ class SourcesEntry(Part, frozen=True, kw_only=True):
     """Groups of satellites: each with its `name` and the other fields that the archive states."""
 
 
-class SourcesDocument(Document, frozen=True, kw_only=True):
+class SourcesDocument(JsonDocument, frozen=True, kw_only=True):
     """`sources`: what this account may search."""
 
     archives: list[SourcesEntry]
@@ -124,14 +115,14 @@ class SourcesDocument(Document, frozen=True, kw_only=True):
 # -- written files ---------------------------------------------------------------------------------------------------
 
 
-class LeftOutEntry(Part, frozen=True, kw_only=True):
+class LeftOutEntry(JsonObject, frozen=True, kw_only=True):
     """One scene."""
 
     id: str
     reason: str
 
 
-class ExportDocument(Document, frozen=True, kw_only=True):
+class ExportDocument(JsonDocument, frozen=True, kw_only=True):
     """`export`: what was written. It goes with `--out`, or with `--format stac`."""
 
     manifest: str
@@ -154,7 +145,7 @@ class ExportDocument(Document, frozen=True, kw_only=True):
         return cls.of(done, left_out=[LeftOutEntry(id=item.id, reason=item.error) for item in done.left_out])
 
 
-class ReportDocument(Document, frozen=True, kw_only=True):
+class ReportDocument(JsonDocument, frozen=True, kw_only=True):
     """`report`: the page that was written."""
 
     manifest: str
@@ -166,10 +157,9 @@ class ReportDocument(Document, frozen=True, kw_only=True):
     scenes: Count
     """Scenes in it, wanted or on disk."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
 
-class InitDocument(Document, frozen=True, kw_only=True):
+class InitDocument(JsonDocument, frozen=True, kw_only=True):
     """`init`: the manifest that was written."""
 
     manifest: str
@@ -179,7 +169,7 @@ class InitDocument(Document, frozen=True, kw_only=True):
     """Features that were left out, and whether the archive has no scenes over the areas."""
 
 
-class ExtentEntry(Part, frozen=True, kw_only=True):
+class ExtentEntry(JsonObject, frozen=True, kw_only=True):
     """A bounding box."""
 
     west: float
@@ -192,7 +182,7 @@ class ExtentEntry(Part, frozen=True, kw_only=True):
     """Degrees of latitude."""
 
 
-class AoiEntry(Part, frozen=True, kw_only=True):
+class AoiEntry(JsonObject, frozen=True, kw_only=True):
     """One AOI."""
 
     name: str
@@ -207,7 +197,7 @@ class AoiEntry(Part, frozen=True, kw_only=True):
     """Outlines that an archive is searched with, for this AOI alone."""
 
 
-class ValidateDocument(Document, frozen=True, kw_only=True):
+class ValidateDocument(JsonDocument, frozen=True, kw_only=True):
     """`validate`: the mistakes of a manifest."""
 
     manifest: str
@@ -223,7 +213,7 @@ class ValidateDocument(Document, frozen=True, kw_only=True):
     """Its areas; only of a valid manifest."""
 
 
-class SandboxDocument(Document, frozen=True, kw_only=True):
+class SandboxDocument(JsonDocument, frozen=True, kw_only=True):
     """`sandbox`: where the embedded archive listens."""
 
     url: str
@@ -234,7 +224,7 @@ class SandboxDocument(Document, frozen=True, kw_only=True):
     """Password."""
 
 
-class CompletionDocument(Document, frozen=True, kw_only=True):
+class CompletionDocument(JsonDocument, frozen=True, kw_only=True):
     """`completion`: a script for a shell."""
 
     shell: str

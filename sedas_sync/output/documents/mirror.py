@@ -1,29 +1,20 @@
 """Documents about the folder of a mirror: status, verify and adopt."""
 
-from collections.abc import Sized
 from datetime import datetime
 from typing import Any, Self
 
 from msgspec import field
 
-from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.events import Failure
 from sedas_sync.model.local import ProofLevel
-from sedas_sync.model.results import Adoption, Finding, Result, VerifiedFile, VerifyReport
-from sedas_sync.operations.status import Status
-from sedas_sync.output.documents.base import (
-    ArchiveEntry,
-    Count,
-    Document,
-    OrderEntry,
-    Part,
-    Sha256,
-    Time,
-)
+from sedas_sync.model.results import Adoption, Count, Finding, Result, VerifiedFile, VerifyReport
+from sedas_sync.operations.status import DatasetStatus, PartialDownload, Status
+from sedas_sync.output.documents.base import ArchiveEntry, JsonDocument, JsonObject, OrderEntry, Sha256, Time
 
 # -- status ----------------------------------------------------------------------------------------------------------
 
 
-class StatusSummary(Part, frozen=True, kw_only=True):
+class StatusSummary(JsonObject, frozen=True, kw_only=True):
     """The mirror as a whole."""
 
     wanted: Count
@@ -66,35 +57,7 @@ class StatusSummary(Part, frozen=True, kw_only=True):
     """Whether every dataset was applied, the last run had no failure, and nothing is missing or changed."""
 
 
-class DatasetEntry(Part, frozen=True, kw_only=True):
-    """One dataset."""
-
-    dataset: str
-    wanted: Count | None
-    """Scenes it has in the lock file, or wanted when it was last applied; null if it never was."""
-    held: Count
-    """Of those, files on disk."""
-    changed: Count
-    """Of those, files that differ from the index."""
-    differs: Count
-    """Of those, files with other bytes than in the lock file."""
-    missing: Count
-    """Wanted scenes that are not on disk."""
-    pending: Count
-    """Of the missing scenes, those that are ordered."""
-    bytes: Count
-    """Size of the files on disk."""
-
-
-class PartialEntry(Part, frozen=True, kw_only=True):
-    """A partial download."""
-
-    path: str
-    """Its file below the mirror."""
-    size: Count
-
-
-class RunEntry(Part, frozen=True, kw_only=True):
+class RunEntry(JsonObject, frozen=True, kw_only=True):
     """The last run; null before the first."""
 
     command: str
@@ -109,7 +72,7 @@ class RunEntry(Part, frozen=True, kw_only=True):
     """What it did: the summary of `apply`, or the counts of `adopt`."""
 
 
-class StatusDocument(Document, frozen=True, kw_only=True):
+class StatusDocument(JsonDocument, frozen=True, kw_only=True):
     """`status`: how the mirror compares with its lock file or its last apply."""
 
     manifest: str
@@ -120,11 +83,11 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     """The lock file it is compared with; null if it is the last apply."""
     summary: StatusSummary
     """The mirror as a whole."""
-    datasets: list[DatasetEntry]
+    datasets: list[DatasetStatus]
     """Each dataset of the manifest."""
     orders: list[OrderEntry]
     """Orders, as in `orders`."""
-    partials: list[PartialEntry]
+    partials: list[PartialDownload]
     """Partial downloads."""
     failures: list[Failure]
     last_run: RunEntry | None
@@ -132,34 +95,32 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     last_success: Time | None
     """When the last `apply` ended that did all that could be done (exit code 0 or 3); null if none did."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def at(cls, status: Status, now: datetime) -> Self:
         """Return a status; ages are counted to `now`."""
-        lists: dict[str, Sized] = {
-            "refreshed": status.refreshed,
-            "pending": status.awaited,
-            "partials": status.partials,
-            "failed": status.failures,
-        }
         run, (files, bytes_) = status.last_run, status.replaced
-        counts = {name: len(items) for name, items in lists.items()}
         return cls.of(
             status,
-            summary=StatusSummary.of(status, **counts, replaced=files, replaced_bytes=bytes_),
+            summary=StatusSummary.of(
+                status,
+                refreshed=len(status.refreshed),
+                pending=len(status.awaited),
+                partials=len(status.partials),
+                failed=len(status.failures),
+                replaced=files,
+                replaced_bytes=bytes_,
+            ),
             orders=[OrderEntry.at(order, now) for order in status.orders],
-            last_success=None if status.last_success is None else iso(status.last_success.end),
-            last_run=None
-            if run is None
-            else RunEntry.of(run, started=iso(run.started), ended=None if run.ended is None else iso(run.ended)),
+            last_success=None if status.last_success is None else status.last_success.end,
+            last_run=None if run is None else RunEntry.of(run),
         )
 
 
 # -- verify ----------------------------------------------------------------------------------------------------------
 
 
-class FindingCounts(Part, frozen=True, kw_only=True):
+class FindingCounts(JsonObject, frozen=True, kw_only=True):
     """Number of files with each finding."""
 
     ok: Count
@@ -176,7 +137,7 @@ class FindingCounts(Part, frozen=True, kw_only=True):
     """Bytes of the files of the index."""
 
 
-class VerifiedEntry(Part, frozen=True, kw_only=True):
+class VerifiedEntry(JsonObject, frozen=True, kw_only=True):
     """One file."""
 
     id: str | None
@@ -208,7 +169,7 @@ class VerifiedEntry(Part, frozen=True, kw_only=True):
         )
 
 
-class VerifyDocument(Document, frozen=True, kw_only=True):
+class VerifyDocument(JsonDocument, frozen=True, kw_only=True):
     """`verify`: what the mirror's files are."""
 
     manifest: str
@@ -222,7 +183,6 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
     scenes: list[VerifiedEntry]
     """Every file of the index, and every scene of the lock file."""
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
     repair: dict[str, Any] | None
     """The summary of the repair; null without one."""
 
@@ -242,7 +202,7 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
 # -- adopt -----------------------------------------------------------------------------------------------------------
 
 
-class ResultCounts(Part, frozen=True, kw_only=True):
+class ResultCounts(JsonObject, frozen=True, kw_only=True):
     """Number of files with each result. The folder of a scene counts as one."""
 
     adopted: Count
@@ -268,7 +228,7 @@ class AdoptSummary(ResultCounts, frozen=True, kw_only=True):
     """Bytes with each result."""
 
 
-class AdoptedEntry(Part, frozen=True, kw_only=True):
+class AdoptedEntry(JsonObject, frozen=True, kw_only=True):
     """One file, or folder of a scene."""
 
     file: str
@@ -287,7 +247,7 @@ class AdoptedEntry(Part, frozen=True, kw_only=True):
     """Files in the folder of a product that the product does not list; they are left alone."""
 
 
-class AdoptDocument(Document, frozen=True, kw_only=True):
+class AdoptDocument(JsonDocument, frozen=True, kw_only=True):
     """`adopt`: what was done with the files that are on disk."""
 
     manifest: str
@@ -304,7 +264,6 @@ class AdoptDocument(Document, frozen=True, kw_only=True):
     """Each file."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, done: Adoption) -> Self:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Self
 
-from sedas_sync.model.events import iso
 from sedas_sync.model.history import Change, ChangeKind, RunRecord
-from sedas_sync.output.documents.base import Count, Document, Part, Time
+from sedas_sync.model.results import Count
+from sedas_sync.output.documents.base import JsonDocument, JsonObject, Time
 
 _COUNTS = ("fetched", "adopted", "ordered", "pending", "unfinished", "unordered", "pruned", "failed", "bytes")
 
 
-class HistoryEntry(Part, frozen=True, kw_only=True):
+class HistoryEntry(JsonObject, frozen=True, kw_only=True):
     """One run."""
 
     command: str
@@ -55,12 +55,9 @@ class HistoryEntry(Part, frozen=True, kw_only=True):
         counts = {name: did.get(name, 0) for name in _COUNTS}
         failures = did.get("failures", ())
         first = next(iter(failures), None)
-        return cls(
-            command=run.command,
-            started=iso(run.started),
-            ended=None if run.ended is None else iso(run.ended),
+        return cls.of(
+            run,
             seconds=None if run.ended is None else round((run.ended - run.started).total_seconds(), 3),
-            exit_code=run.exit_code,
             # `failed` has no commands; after a full disk, not every failure is recorded.
             failed_commands=max(0, len(failures) - counts["failed"]),
             calls=did.get("calls", {}),
@@ -69,7 +66,7 @@ class HistoryEntry(Part, frozen=True, kw_only=True):
         )
 
 
-class HistoryDocument(Document, frozen=True, kw_only=True):
+class HistoryDocument(JsonDocument, frozen=True, kw_only=True):
     """`history`: the runs of this mirror."""
 
     manifest: str
@@ -83,7 +80,7 @@ class HistoryDocument(Document, frozen=True, kw_only=True):
         return cls(manifest=manifest, mirror=mirror, runs=[HistoryEntry.about(run) for run in runs])
 
 
-class ChangeEntry(Part, frozen=True, kw_only=True):
+class ChangeEntry(JsonObject, frozen=True, kw_only=True):
     """One change."""
 
     time: Time
@@ -95,7 +92,7 @@ class ChangeEntry(Part, frozen=True, kw_only=True):
     """When a late scene was acquired, the ids of the scenes that supersede it, or what it was before; often empty."""
 
 
-class ChangesDocument(Document, frozen=True, kw_only=True):
+class ChangesDocument(JsonDocument, frozen=True, kw_only=True):
     """`changes`: what changed in the catalogue and in this mirror."""
 
     manifest: str
@@ -106,5 +103,4 @@ class ChangesDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def about(cls, changes: Iterable[Change], *, manifest: str, mirror: str) -> Self:
         """Return changes."""
-        entries = [ChangeEntry.of(one, time=iso(one.time)) for one in changes]
-        return cls(manifest=manifest, mirror=mirror, changes=entries)
+        return cls(manifest=manifest, mirror=mirror, changes=[ChangeEntry.of(change) for change in changes])

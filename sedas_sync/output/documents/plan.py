@@ -4,27 +4,20 @@ from typing import Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.events import Failure
 from sedas_sync.model.local import ProofLevel
 from sedas_sync.model.order import OrderState
 from sedas_sync.model.plan import ActionKind, Plan, bytes_of
 from sedas_sync.model.reason import ReasonCode, RuleName
-from sedas_sync.output.documents.base import (
-    ArchiveEntry,
-    Count,
-    Document,
-    Part,
-    Sha256,
-    Time,
-)
-from sedas_sync.output.documents.event import reason_fields
-from sedas_sync.planning.explain import Explanation, Pruning
+from sedas_sync.model.results import Count
+from sedas_sync.output.documents.base import ArchiveEntry, JsonDocument, JsonObject, Sha256, Time
+from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock_changes import LockUpdate
 
 # -- plan ------------------------------------------------------------------------------------------------------------
 
 
-class ActionCounts(Part, frozen=True, kw_only=True):
+class ActionCounts(JsonObject, frozen=True, kw_only=True):
     """Number of scenes with each action."""
 
     keep: Count
@@ -53,7 +46,7 @@ class ActionCounts(Part, frozen=True, kw_only=True):
     """Bytes to download, now and from orders, with estimates for scenes whose size is not stated."""
 
 
-class ActionEntry(Part, frozen=True, kw_only=True):
+class ActionEntry(JsonObject, frozen=True, kw_only=True):
     """The action of one scene."""
 
     action: ActionKind
@@ -70,7 +63,7 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     """Name of the archive it comes from, if the manifest has several."""
 
 
-class PlanDocument(Document, frozen=True, kw_only=True):
+class PlanDocument(JsonDocument, frozen=True, kw_only=True):
     """`plan`, and `apply --dry-run`: what apply would do."""
 
     manifest: str
@@ -80,7 +73,6 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     archives: dict[str, ArchiveEntry] | UnsetType = UNSET
     """All archives by name, if the manifest has several."""
     search_complete: bool
-    """Whether every search found all there is."""
     not_asked: dict[str, float] | UnsetType = UNSET
     """Datasets for which the archives were not asked because of `recheck`, with the seconds since they were."""
     summary: ActionCounts
@@ -89,7 +81,6 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     """One entry a scene; kept scenes only with `--all`."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, plan: Plan, *, everything: bool = False) -> Self:
@@ -106,9 +97,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
                 expected_bytes=plan.expected_bytes,
             ),
             actions=[
-                ActionEntry.of(
-                    action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)
-                )
+                ActionEntry.of(action, action=action.kind, archive=plan.source(action) or UNSET)
                 for action in plan.actions
                 if everything or action.kind is not ActionKind.KEEP
             ],
@@ -118,7 +107,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
 # -- lock ------------------------------------------------------------------------------------------------------------
 
 
-class ChangedEntry(Part, frozen=True, kw_only=True):
+class ChangedEntry(JsonObject, frozen=True, kw_only=True):
     """A scene that changed."""
 
     id: str
@@ -126,7 +115,7 @@ class ChangedEntry(Part, frozen=True, kw_only=True):
     """What changed."""
 
 
-class LockDocument(Document, frozen=True, kw_only=True):
+class LockDocument(JsonDocument, frozen=True, kw_only=True):
     """`lock`: what is locked, and what changed."""
 
     manifest: str
@@ -170,7 +159,7 @@ class LockDocument(Document, frozen=True, kw_only=True):
 # -- why -------------------------------------------------------------------------------------------------------------
 
 
-class OfferEntry(Part, frozen=True, kw_only=True):
+class OfferEntry(JsonObject, frozen=True, kw_only=True):
     """An archive that lists the scene."""
 
     archive: str
@@ -179,7 +168,7 @@ class OfferEntry(Part, frozen=True, kw_only=True):
     """Whether it can be downloaded there without an order."""
 
 
-class VerdictEntry(Part, frozen=True, kw_only=True):
+class VerdictEntry(JsonObject, frozen=True, kw_only=True):
     """What one dataset decides."""
 
     dataset: str
@@ -191,7 +180,7 @@ class VerdictEntry(Part, frozen=True, kw_only=True):
     """The rule and the numbers, as a sentence."""
 
 
-class FileEntry(Part, frozen=True, kw_only=True):
+class FileEntry(JsonObject, frozen=True, kw_only=True):
     """The scene's file."""
 
     path: str
@@ -203,7 +192,7 @@ class FileEntry(Part, frozen=True, kw_only=True):
     """Name of the archive it came from, if the manifest has several."""
 
 
-class SceneOrder(Part, frozen=True, kw_only=True):
+class SceneOrder(JsonObject, frozen=True, kw_only=True):
     """The scene's order."""
 
     order: str
@@ -217,7 +206,7 @@ class SceneOrder(Part, frozen=True, kw_only=True):
     """How often the scene has been ordered."""
 
 
-class PruneEntry(Part, frozen=True, kw_only=True):
+class PruneEntry(JsonObject, frozen=True, kw_only=True):
     """What `apply --prune` does with the file."""
 
     removes: bool
@@ -225,13 +214,8 @@ class PruneEntry(Part, frozen=True, kw_only=True):
     reason: str
     reason_code: ReasonCode
 
-    @classmethod
-    def about(cls, pruning: Pruning) -> Self:
-        """Return what a prune does."""
-        return cls.of(pruning, **reason_fields(pruning.reason))
 
-
-class SiblingEntry(Part, frozen=True, kw_only=True):
+class SiblingEntry(JsonObject, frozen=True, kw_only=True):
     """Another scene of the same tile and day."""
 
     id: str
@@ -241,7 +225,7 @@ class SiblingEntry(Part, frozen=True, kw_only=True):
     """A dataset that excludes it, and why; null if one matches it."""
 
 
-class WhyDocument(Document, frozen=True, kw_only=True):
+class WhyDocument(JsonDocument, frozen=True, kw_only=True):
     """`why`: one scene explained."""
 
     id: str
@@ -291,9 +275,9 @@ class WhyDocument(Document, frozen=True, kw_only=True):
                 for name, why in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
-            **reason_fields(None if action is None else action.reason),
+            **({"reason": None, "reason_code": None} if action is None else {"reason": action.reason}),
             path=action.path if action is not None else held.path if held is not None else None,
             file=None if held is None else FileEntry.of(held, archive=found.held_from or UNSET),
-            order=None if order is None else SceneOrder.of(order, placed=iso(order.placed)),
-            prune=None if found.pruning is None else PruneEntry.about(found.pruning),
+            order=None if order is None else SceneOrder.of(order),
+            prune=None if found.pruning is None else PruneEntry.of(found.pruning),
         )

@@ -1,7 +1,8 @@
 """The mirror's catalogue for other tools, made from the index."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from sedas_sync.model.events import Failure
 
@@ -11,8 +12,7 @@ LinkKind = Literal["hard", "symbolic"]
 """How a self-contained catalogue has the scenes' files: as hard links, or as relative symbolic links to the mirror."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class Exported(Struct, frozen=True, kw_only=True):
     """The result of an export."""
 
     manifest: str

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.atomic import umask
 from sedas_sync.output.export import LinkKind
 
@@ -259,6 +259,4 @@ def _document(path: Path) -> dict[str, Any] | None:
 
 def _everything(folder: Path) -> Iterator[Path]:
     """Yield all files and links below a folder."""
-    for place, folders, files in os.walk(folder):
-        yield from (Path(place, name) for name in files)
-        yield from (Path(place, name) for name in folders if Path(place, name).is_symlink())
+    return (folder / entry.path for entry in tree_listing.scan(str(folder)))

@@ -1,9 +1,9 @@
 """The scenes of a mirror that an export is made of."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.files import tree_listing
@@ -16,8 +16,7 @@ from sedas_sync.state.history import departed
 from sedas_sync.state.index import Index
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportEntry:
+class ExportEntry(Struct, frozen=True, kw_only=True):
     """A scene on disk."""
 
     held: LocalScene
@@ -41,8 +40,7 @@ class ExportEntry:
         return scene if scene.id == self.id else replace(scene, id=self.id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
+class Inventory(Struct, frozen=True, kw_only=True):
     """The scenes of a mirror."""
 
     holdings: tuple[LocalScene, ...]

@@ -5,12 +5,12 @@ A field of an extension is written only if its value is known and the extension 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pystac
+from msgspec import Struct
 
 from sedas_sync.geometry.geojson import Box, Outline, outlines
 from sedas_sync.model.events import Failure
@@ -29,7 +29,7 @@ from sedas_sync.output.export.product_assets import (
 )
 from sedas_sync.output.export.tables import in_batches
 from sedas_sync.output.export.texts import keywords_of, providers_of, title_of
-from sedas_sync.output.product_files import UNREADABLE, ProductFiles, open_product
+from sedas_sync.output.product_files import UNREADABLE, OpenProduct, open_product
 from sedas_sync.planning.product_name import NameFacts, parse_name, relative_orbit_of, tile_of
 
 _EXTENSIONS = {
@@ -59,8 +59,7 @@ _LARGEST_PICTURE = 1 << 20
 """Bytes of a quick-look that is copied out of a zip."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorLinks:
+class MirrorLinks(Struct, frozen=True, kw_only=True):
     """How items lead to the files of the mirror."""
 
     root: str
@@ -199,12 +198,12 @@ def _assets(
     return made, picture
 
 
-def _grids(product: ProductFiles) -> Mapping[int, Any]:
+def _grids(product: OpenProduct) -> Mapping[int, Any]:
     metadata = find_tile_metadata(product.sizes)
     return {} if metadata is None else grids_of(product.read(metadata, GRIDS_WITHIN))
 
 
-def _picture(product: ProductFiles, found: Iterable[ProductAsset]) -> bytes | None:
+def _picture(product: OpenProduct, found: Iterable[ProductAsset]) -> bytes | None:
     """Return the quick-look if it is small enough for a thumbnail."""
     file = next((asset.file for asset in found if asset.key == "thumbnail"), None)
     if file is None or product.sizes[file] > _LARGEST_PICTURE:

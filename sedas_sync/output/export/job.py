@@ -6,10 +6,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import IncompleteSearch, ManifestError, SedasSyncError
@@ -118,8 +120,7 @@ def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[by
     return folder
 
 
-@dataclass(frozen=True, slots=True)
-class ExportJob:
+class ExportJob(Struct, frozen=True):
     """An export of one mirror."""
 
     context: MirrorContext
@@ -131,7 +132,7 @@ class ExportJob:
             file.writelines(sha256sums(self.inventory.holdings))
             return self._exported(how, out, ())
         if how == "urls":
-            links = Links(self.context.manifest, self.inventory, self.context.archives.__getitem__)
+            links = LinkList(self.context.manifest, self.inventory, self.context.archives.__getitem__)
             file.writelines(line.encode() for line in links.lines())
             return self._exported(how, out, links.left_out, scenes=links.count, failures=tuple(links.failures))
         tally = Tally("writing scenes", len(self.inventory.holdings), self.context.state.on_step)
@@ -157,20 +158,14 @@ class ExportJob:
         """Write the items of all scenes to a STAC GeoParquet file, which is written as a whole or not at all."""
         check_output(out, self.context.manifest)
         _check_pystac()
-        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
-
-        stac.rustac()
-        groups = stac.groups_of(self.inventory.entries(), self._boxes(), self._areas())
+        if find_spec("rustac") is None:
+            raise ManifestError(
+                'GeoParquet needs the extra "stac-geoparquet": pip install "sedas-sync[stac,stac-geoparquet]"'
+            )
         to_mirror = Path(os.path.relpath(self.context.state.root, os.path.realpath(out.parent))).as_posix()
         with writing_whole(out) as file, tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "items.parquet"
-            left_out = stac.write_geoparquet(
-                made,
-                groups,
-                root=str(self.context.state.root),
-                to_mirror=f"./{to_mirror}",
-                on_step=self.context.state.on_step,
-            )
+            left_out = self._write_stac(made, f"./{to_mirror}", marks=None)
             with made.open("rb") as content:
                 shutil.copyfileobj(content, file)
         return self._exported("geoparquet", str(out), [*self.inventory.absent, *left_out])
@@ -194,25 +189,24 @@ class ExportJob:
         left_out = list(self.inventory.absent)
         if unless_fresh and catalogue.content_of(place) == marks[catalogue.MARK] and catalogue.is_whole(place):
             return self._exported("stac", str(out), left_out, written=False)
-        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
-
-        groups = stac.groups_of(self.inventory.entries(), self._boxes(), self._areas())
-        name = Path(self.context.manifest.source).stem
         with catalogue.written_beside(place) as beside:
             if links is not None:
                 marks[catalogue.LINKS] = links
-                paths = (file.path for group in groups for entry in group.entries for file in entry.held.files)
+                paths = (file.path for entry in self.inventory.entries() for file in entry.held.files)
                 catalogue.link_files(beside, place, root, paths, links)
-            left_out += stac.write(
-                beside,
-                groups,
-                name=name,
-                root=root,
-                to_mirror=to_mirror,
-                marks=marks,
-                on_step=self.context.state.on_step,
-            )
+            left_out += self._write_stac(beside, to_mirror, marks=marks)
         return self._exported("stac", str(out), left_out)
+
+    def _write_stac(self, out: Path, to_mirror: str, *, marks: Mapping[str, str] | None) -> list[Failure]:
+        """Write a catalogue with these marks or, without marks, a table; return the scenes that are not in it."""
+        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
+
+        root, on_step = str(self.context.state.root), self.context.state.on_step
+        groups = stac.groups_of(self.inventory.entries(), self._boxes(), self._areas())
+        if marks is None:
+            return stac.write_geoparquet(out, groups, root=root, to_mirror=to_mirror, on_step=on_step)
+        name = Path(self.context.manifest.source).stem
+        return stac.write(out, groups, name=name, root=root, to_mirror=to_mirror, marks=marks, on_step=on_step)
 
     def _exported(self, how: Format, out: str | None, left_out: Iterable[Failure], **more: Any) -> Exported:
         left_out = tuple(left_out)
@@ -259,7 +253,7 @@ def _check_pystac() -> None:
         raise ManifestError('a STAC catalogue needs the extra "stac": pip install "sedas-sync[stac]"')
 
 
-class Links:
+class LinkList:
     """The links of a mirror's scenes, as an input file for aria2.
 
     Links expire and are not stored, so the archives are queried for the links of every scene that is on disk or wanted.

@@ -10,19 +10,17 @@ only (STAC best practices, "Use of links").
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from importlib import import_module
-from itertools import groupby
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pystac
+from msgspec import Struct, field
 
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.geojson import Box, bounding_box
 from sedas_sync.model.events import Failure, OnStep, ignore_step
@@ -46,8 +44,7 @@ _KEYWORDS = 20
 _SUMMARISED = ("platform", "constellation", "instruments", "product:type", "processing:level", "sar:polarizations")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemGroup:
+class ItemGroup(Struct, frozen=True, kw_only=True):
     """The scenes of one collection."""
 
     id: str
@@ -68,8 +65,7 @@ class ItemGroup:
         return collection_title(self.dataset or "Further scenes", self.products, self.areas)
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """What a collection states of its items."""
 
     links: list[pystac.Link] = field(default_factory=list)
@@ -144,7 +140,7 @@ def write(
         times += seen.times
         scenes += len(seen.links)
         quicklooks += seen.quicklooks
-        _write(place / COLLECTION, _collection(group, seen, title))
+        (place / COLLECTION).write_bytes(_encoded(_collection(group, seen, title)))
     products = {product for group in groups for product in group.products}
     catalog = pystac.Catalog(
         id=name,
@@ -152,7 +148,7 @@ def write(
         description=catalogue_description(scenes, products, times),
         extra_fields={**marks, QUICKLOOKS: quicklooks},
     )
-    _write(folder / ROOT, _root(catalog, groups, places))
+    (folder / ROOT).write_bytes(_encoded(_root(catalog, groups, places)))
     return left_out
 
 
@@ -190,26 +186,12 @@ def write_geoparquet(
         raise SedasSyncError("no scene with a footprint is in the mirror; a GeoParquet file needs one")
 
     async def save() -> None:
-        await rustac().write(str(file), items, format="geoparquet")
+        await import_module("rustac").write(str(file), items, format="geoparquet")
 
     # In a thread of its own, because a notebook has a running event loop in this one.
     with Pool(1) as pool:
         pool.submit(lambda: asyncio.run(save())).result()
     return left_out
-
-
-def rustac() -> ModuleType:
-    """Return the package that writes GeoParquet.
-
-    Raises:
-        ManifestError: the extra `stac-geoparquet` is not installed.
-    """
-    try:
-        return import_module("rustac")
-    except ImportError:
-        raise ManifestError(
-            'GeoParquet needs the extra "stac-geoparquet": pip install "sedas-sync[stac,stac-geoparquet]"'
-        ) from None
 
 
 def _write_items(place: Path, group: ItemGroup, seen: _Seen, made: Iterable[StacItem], catalogue: str) -> None:
@@ -226,7 +208,8 @@ def _write_items(place: Path, group: ItemGroup, seen: _Seen, made: Iterable[Stac
         title = item.properties["title"]
         seen.links.append(pystac.Link("item", f"./{ITEMS}/{stem}.json", pystac.MediaType.GEOJSON, title))
         seen.add(one)
-        _write(place / ITEMS / f"{stem}.json", item.to_dict(include_self_link=False, transform_hrefs=False))
+        document = item.to_dict(include_self_link=False, transform_hrefs=False)
+        (place / ITEMS / f"{stem}.json").write_bytes(_encoded(document))
 
 
 def _around(catalogue: str, collection: str) -> list[pystac.Link]:
@@ -292,10 +275,6 @@ def _names(ids: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     return names
 
 
-def _write(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_bytes(_encoded(document))
-
-
 def _encoded(document: Mapping[str, Any]) -> bytes:
     """Return a JSON document with one member a line, which is fast and can be read and compared.
 
@@ -319,19 +298,23 @@ def groups_of(
         datasets: the extent of each dataset, in the order of the manifest.
         areas: the names of each dataset's areas.
     """
-    rank = {name: number for number, name in enumerate(datasets)}
-    ordered = sorted(entries, key=lambda entry: (rank[entry.datasets[0]] if entry.datasets else len(rank), entry.id))
-    sorted_out = {name: list(some) for name, some in groupby(ordered, lambda e: e.datasets[0] if e.datasets else None)}
-    rest = sorted_out.pop(None, [])
-    groups = []
-    for name, box in datasets.items():
-        some = sorted_out.get(name, [])
-        shown = [*(areas or {}).get(name, ())]
-        groups.append(ItemGroup(id=name, dataset=name, entries=some, products=_products(some), areas=shown, bbox=box))
-    if rest:
-        name = next(name for name in _free_names() if name not in datasets)
-        groups.append(ItemGroup(id=name, dataset=None, entries=rest, products=_products(rest)))
-    return groups
+    by_dataset: dict[str | None, list[ExportEntry]] = {name: [] for name in datasets}
+    for entry in entries:
+        by_dataset.setdefault(entry.datasets[0] if entry.datasets else None, []).append(entry)
+    rest = "other"
+    while rest in datasets:
+        rest += "-"
+    return [
+        ItemGroup(
+            id=rest if name is None else name,
+            dataset=name,
+            entries=some,
+            products=_products(some),
+            areas=() if name is None else (areas or {}).get(name, ()),
+            bbox=None if name is None else datasets[name],
+        )
+        for name, some in by_dataset.items()
+    ]
 
 
 def _products(entries: Iterable[ExportEntry]) -> list[str]:
@@ -340,10 +323,3 @@ def _products(entries: Iterable[ExportEntry]) -> list[str]:
         scene = entry.scene
         found.add(mission_of(scene, product_type_of(scene, parse_name(scene.id))))
     return sorted(filter(None, found))
-
-
-def _free_names() -> Iterator[str]:
-    name = "other"
-    while True:
-        yield name
-        name += "-"

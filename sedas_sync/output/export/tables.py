@@ -137,8 +137,8 @@ class Tally:
             yield item
 
 
-def in_batches(items: Iterable[_T], size: int = _AT_ONCE) -> Iterator[list[_T]]:
+def in_batches(items: Iterable[_T]) -> Iterator[list[_T]]:
     """Yield lists of items, in order: many operations are much faster for a thousand items at once."""
     rest = iter(items)
-    while some := list(islice(rest, size)):
+    while some := list(islice(rest, _AT_ONCE)):
         yield some

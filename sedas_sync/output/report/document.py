@@ -4,7 +4,6 @@ It reads no clock and no file: the same mirror gives the same document.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC
 from enum import StrEnum
 from itertools import chain
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from msgspec import Struct, field
 
 from sedas_sync import geometry
 from sedas_sync.manifest import Dataset, Manifest
@@ -42,8 +42,7 @@ class State(StrEnum):
     """Not on disk, and the last attempt failed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Struct, frozen=True, kw_only=True):
     """The content of the index of a mirror, and which of its files are on disk."""
 
     holdings: Sequence[LocalScene] = ()
@@ -82,10 +81,11 @@ def document(
     """
     of = _wants(manifest, memory)
     scenes = _scenes(manifest, memory, of)
-    aois = _aois(manifest)
+    used = {name for dataset in manifest.datasets.values() for name in dataset.aoi}
+    aois = {name: aoi for name, aoi in manifest.aois.items() if name in used}
     areas = [aoi.geometry for aoi in aois.values()]
     west = sheet(chain(areas, (shape for part in _shapes(scenes) for _, shape in part if shape is not None)))
-    may_cover = _areas_of_datasets(manifest, list(aois))
+    may_cover = [frozenset(map(list(aois).index, dataset.aoi)) for dataset in manifest.datasets.values()]
     for number, part in enumerate(_shapes(scenes)):
         on_step(Step("drawing footprints", number * _AT_ONCE, len(scenes)))
         for record, shape in part:
@@ -95,13 +95,12 @@ def document(
     records = [record for _, record in scenes]
     run = memory.last_run
     return {
-        "schema": 1,
         "name": name,
         "as_of": None if run is None else iso(run.ended or run.started),
         "against": "apply" if memory.lock is None else "lock",
-        "last_run": None if run is None else _run(run),
+        "last_run": None if run is None else {"command": short_command(run.command), "exit_code": run.exit_code},
         "mirror": manifest.mirror.path,
-        "archives": [{"key": key, "type": a.type, "url": a.address} for key, a in manifest.archives.items()],
+        "archives": [archive.type for archive in manifest.archives.values()],
         "summary": {**_counts(records), "unknown": memory.unknown, "partials": memory.partials},
         "datasets": [_dataset(d, n, records, known=d.name in of) for n, d in enumerate(manifest.datasets.values())],
         "aois": [{"name": n, "outline": outlines(aoi.geometry, west, AOI_DECIMALS)} for n, aoi in aois.items()],
@@ -111,11 +110,6 @@ def document(
         "failures": [{"id": scene, "error": error} for scene, error in sorted(memory.errors.items())],
         "manifest": text,
     }
-
-
-def _aois(manifest: Manifest) -> dict[str, geometry.Aoi]:
-    used = {name for dataset in manifest.datasets.values() for name in dataset.aoi}
-    return {name: aoi for name, aoi in manifest.aois.items() if name in used}
 
 
 def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
@@ -138,11 +132,6 @@ def _shapes(scenes: Sequence[tuple[str | None, dict[str, Any]]]) -> Iterator[_Dr
         part = scenes[first : first + _AT_ONCE]
         shapes = geometry.footprints([footprint for footprint, _ in part])
         yield [(record, shape) for (_, record), shape in zip(part, shapes, strict=True)]
-
-
-def _areas_of_datasets(manifest: Manifest, names: Sequence[str]) -> list[frozenset[int]]:
-    """Return the AOIs of each dataset by their places in `names`."""
-    return [frozenset(map(names.index, dataset.aoi)) for dataset in manifest.datasets.values()]
 
 
 def _add_areas(scenes: _Drawn, areas: Sequence[geometry.Footprint], of_dataset: Sequence[frozenset[int]]) -> None:
@@ -310,13 +299,3 @@ def _orders(memory: Memory) -> list[dict[str, Any]]:
         }
         for order in sorted(memory.orders, key=lambda order: (order.placed, order.id))
     ]
-
-
-def _run(run: RunRecord) -> dict[str, Any]:
-    return {
-        "command": short_command(run.command),
-        "started": iso(run.started),
-        "ended": None if run.ended is None else iso(run.ended),
-        "exit_code": run.exit_code,
-        "summary": run.summary,
-    }

@@ -133,9 +133,8 @@ def _absent(summary: Mapping[str, int]) -> list[tuple[str, int, str]]:
 
 
 def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    archives = ", ".join(archive["type"] for archive in document["archives"])
-    run = document["last_run"]
-    facts = [("Archive" if len(document["archives"]) == 1 else "Archives", archives), ("Mirror", document["mirror"])]
+    archives, run = document["archives"], document["last_run"]
+    facts = [("Archive" if len(archives) == 1 else "Archives", ", ".join(archives)), ("Mirror", document["mirror"])]
     if document["against"] == "lock":
         facts.append(("Counted against", "the lock file"))
     if run is not None:

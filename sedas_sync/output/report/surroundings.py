@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from sedas_sync.operations.countries import world_text
+from sedas_sync.operations.countries import world
 from sedas_sync.output.report.shapes import TURN
 
 Box = tuple[float, float, float, float]
@@ -36,10 +36,7 @@ def land(boxes: Sequence[Box]) -> dict[str, Any]:
     Args:
         boxes: what is drawn.
     """
-    world = json.loads(world_text())
-    step, origin = np.array(world["transform"]["scale"]), np.array(world["transform"]["translate"])
-    positions = [np.cumsum(arc, axis=0) * step + origin for arc in world["arcs"]]
-    arcs = np.array([shapely.LineString(line) for line in positions], dtype=object)
+    arcs = np.array([shapely.LineString(arc) for arc in world().arcs], dtype=object)
     near = np.zeros(len(arcs), dtype=bool)
     # Lines of the map are within 180 degrees; what is drawn may be further east.
     shown = [
@@ -51,11 +48,7 @@ def land(boxes: Sequence[Box]) -> dict[str, Any]:
         near[shapely.STRtree(arcs).query(shown, predicate="intersects")[1]] = True
     simple = shapely.simplify(arcs, np.where(near, _FINE, _COARSE))
     lines = [_steps(shapely.get_coordinates(line)) for line in simple]
-    polygons = [
-        polygon
-        for shape in world["objects"]["countries"]["geometries"]
-        for polygon in ([shape["arcs"]] if shape["type"] == "Polygon" else shape["arcs"])
-    ]
+    polygons = [polygon for country in world().countries for polygon in country.polygons]
     used = Counter(index if index >= 0 else ~index for polygon in polygons for ring in polygon for index in ring)
     borders = [index for index, times in sorted(used.items()) if times > 1]
     return {"lines": lines, "polygons": polygons, "borders": borders}

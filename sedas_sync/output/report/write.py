@@ -1,8 +1,10 @@
 """Collect the content of a report, and write it to disk."""
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import write_whole
@@ -20,8 +22,7 @@ from sedas_sync.state.inspect import inspect_mirror
 from sedas_sync.state.staging import partial_names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenReport:
+class WrittenReport(Struct, frozen=True, kw_only=True):
     """A written report."""
 
     path: str

@@ -2,9 +2,11 @@
 
 import random
 import threading
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -22,6 +24,7 @@ BEGIN = 1_556_582_400  # 2019-04-30
 YEAR = 365 * 86_400
 
 
+@cache
 def luck(*parts: object) -> float:
     """Return a number in [0, 1) that depends only on the arguments."""
     return int.from_bytes(blake2b(repr(parts).encode(), digest_size=6).digest(), "big") / 2**48
@@ -45,15 +48,22 @@ class Catalogue:
     visible: Callable[[AnswerRow], bool] = lambda _row: True
     asked: list[Window] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.rows = sorted(self.rows, key=self.start)
+
+    @staticmethod
+    def start(row: AnswerRow) -> int:
+        return row.start
+
     def ask(self, window: Window) -> list[AnswerRow]:
         self.asked.append(window)
         part = window.part or {}
         west, east = part.get("area", (0.0, 1.0))
+        first = bisect_left(self.rows, window.start, key=self.start)
         rows = [
             row
-            for row in self.rows
-            if window.start <= row.start <= window.stop
-            and part.get("satellite", row.attributes[0]) == row.attributes[0]
+            for row in self.rows[first : bisect_right(self.rows, window.stop, key=self.start)]
+            if part.get("satellite", row.attributes[0]) == row.attributes[0]
             and (row.item is None or (row.item.west <= east and row.item.east >= west))
         ]
         return [row for row in self.cut(rows, window) if self.visible(row)]

@@ -363,7 +363,7 @@ class Mirror:
         Raises:
             MirrorLocked: another process works in the mirror.
         """
-        if not report.bad:
+        if not report.repairable:
             return report
         with self.locked(timeout=lock_timeout):
             summary = _summary(self._runner.repair(report, wait=wait, jobs=jobs), on_event, progress=False)

@@ -31,6 +31,9 @@ class LazyJson(Mapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields())
 
+    def __bool__(self) -> bool:
+        return self._text != b"{}"
+
     def __len__(self) -> int:
         return len(self._fields())
 

@@ -179,6 +179,19 @@ class GuardedArchive(ArchiveWrapper):
         return scene
 
 
+class InvalidOrder(ArchiveError):
+    """A package placed an order, and a field of what it returned is wrong.
+
+    Args:
+        problem: Why it is not valid.
+        usable: The order with the fields that are right.
+    """
+
+    def __init__(self, problem: ArchiveError, usable: Order) -> None:
+        super().__init__(f"{problem}; order {usable.order} is kept, and the next run polls it")
+        self.usable = usable
+
+
 class _GuardedOrders:
     def __init__(self, orders: Orders, kind: str, guard: Guard) -> None:
         self._orders = orders
@@ -187,13 +200,35 @@ class _GuardedOrders:
 
     def place(self, scene: Scene) -> Order:
         with self._guard("orders.place"):
-            return self._checked(self._orders.place(scene), "orders.place")
+            placed = self._orders.place(scene)
+            try:
+                return self._checked(placed, "orders.place")
+            except ArchiveError as error:
+                if (usable := _usable(placed, scene)) is None:
+                    raise
+                raise InvalidOrder(error, usable) from error
 
     def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
         return _each(lambda: self._orders.poll(orders), "orders.poll", self._guard, self._checked)
 
     def _checked(self, order: object, method: str) -> Order:
         return _valid(order, Order, self._kind, method)
+
+
+def _usable(placed: object, scene: Scene) -> Order | None:
+    """Return an invalid order without its wrong fields; None if its id is one of them."""
+    number = getattr(placed, "order", None)
+    if not isinstance(number, str | int) or number in ("", True, False):
+        return None
+    fields = to_builtins(Order(order=str(number), id=scene.id, placed=datetime.now(UTC)))
+    for name in set(Order.__struct_fields__) - {"order", "id"}:
+        with suppress(Exception):
+            value = getattr(placed, name)
+            candidate = fields | {name: to_builtins(value)}
+            if not isinstance(value, datetime) or value.tzinfo is not None:
+                convert(candidate, Order)
+                fields = candidate
+    return convert(fields, Order)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from sedas_sync.errors import ArchiveError
 from sedas_sync.model.order import Order
 from sedas_sync.model.satellites import SatelliteSource
 from sedas_sync.model.scene import ArchiveIdentity, Download, Query, RemoteFile, Scene
@@ -212,6 +213,11 @@ class KeepsOrders(Protocol):
         ...
 
 
+def not_online(scene: Scene) -> ArchiveError:
+    """Return the error for a scene without a link."""
+    return ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
+
+
 def locate_file(archive: Archive, scene: Scene, file: RemoteFile, refused: Download | None = None) -> Download:
     """Return the link of one of `scene.files`; see `Archive.locate`."""
     if scene.is_folder:
@@ -252,7 +258,7 @@ def known_orders_of(archive: Archive) -> tuple[Order, ...]:
 def is_stopped(archive: Archive) -> bool:
     """Return whether `stop` or `close` of an archive was called, as far as it knows."""
     # Not `isinstance`: for a protocol it costs fifty times as much, and a run asks for every file.
-    return bool(getattr(archive, "stopped", False))
+    return getattr(archive, "stopped", False) is True
 
 
 def interrupt(archive: Archive) -> bool:
@@ -282,40 +288,14 @@ class ArchiveWrapper:
         self._archive = archive
         self.identity = str(archive.identity)
 
-    @property
-    def orders(self) -> Orders | None:
-        """See `TakesOrders`."""
-        return orders_of(self._archive)
-
-    @property
-    def connections(self) -> int | None:
-        """See `LimitsConnections`."""
-        return connections_of(self._archive)
-
-    @property
-    def server_time(self) -> datetime | None:
-        """See `KnowsTime`."""
-        return server_time_of(self._archive)
-
-    @property
-    def calls(self) -> Mapping[str, int]:
-        """See `CountsCalls`."""
-        return calls_of(self._archive)
-
-    @property
-    def retrying(self) -> str:
-        """See `ReportsRetries`."""
-        return retrying_of(self._archive)
-
-    @property
-    def known_orders(self) -> Sequence[Order]:
-        """See `KeepsOrders`."""
-        return known_orders_of(self._archive)
-
-    @property
-    def stopped(self) -> bool:
-        """See `ReportsStop`."""
-        return is_stopped(self._archive)
+    # Each capability has its own protocol above.
+    orders = property(lambda self: orders_of(self._archive))
+    connections = property(lambda self: connections_of(self._archive))
+    server_time = property(lambda self: server_time_of(self._archive))
+    calls = property(lambda self: calls_of(self._archive))
+    retrying = property(lambda self: retrying_of(self._archive))
+    known_orders = property(lambda self: known_orders_of(self._archive))
+    stopped = property(lambda self: is_stopped(self._archive))
 
     def satellites(self) -> Sequence[SatelliteSource]:
         """See `ListsSources`."""

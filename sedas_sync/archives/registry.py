@@ -160,7 +160,7 @@ def _entry_points() -> list[EntryPoint]:
 def _load(name: str, points: list[EntryPoint]) -> ArchiveType:
     if not points:
         raise KeyError(name)
-    packages = sorted({f"{_package(point)} ({point.value})" for point in points})
+    packages = sorted({f"{point.dist.name if point.dist else 'a package'} ({point.value})" for point in points})
     if len(packages) > 1:
         raise BrokenTypeError(f"is provided by {' and by '.join(packages)}; uninstall all but one")
     try:
@@ -174,10 +174,6 @@ def _load(name: str, points: list[EntryPoint]) -> ArchiveType:
     if kind.name != name:
         raise BrokenTypeError(f"is provided by {packages[0]}, whose ArchiveType is named {kind.name!r}")
     return kind
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "a package"
 
 
 def open_archive(opening: Opening) -> Archive:

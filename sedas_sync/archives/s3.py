@@ -65,7 +65,7 @@ AWS = Place()
 """No statement: AWS, in a region that the bucket knows."""
 
 
-class Listed(NamedTuple):
+class ListedObject(NamedTuple):
     """An object of a listing."""
 
     key: str
@@ -165,7 +165,7 @@ class Buckets:
         bucket, key = split(address)
         return self._signed(bucket, key, {}, place, pays=pays, refused=refused)
 
-    def objects(self, address: str, place: Place = AWS) -> Iterator[Listed]:
+    def objects(self, address: str, place: Place = AWS) -> Iterator[ListedObject]:
         """Yield the objects whose keys begin as an `s3://` link does.
 
         Raises:
@@ -396,7 +396,7 @@ def _is_one_of(origin: tuple[str, str, int], servers: Iterable[str | None]) -> b
     return any(policy.origin_of(one) == origin for one in servers if one)
 
 
-def _listed(entry: ET.Element, address: str, *, has_md5: bool) -> Listed:
+def _listed(entry: ET.Element, address: str, *, has_md5: bool) -> ListedObject:
     """Return an object of a list.
 
     Raises:
@@ -407,7 +407,7 @@ def _listed(entry: ET.Element, address: str, *, has_md5: bool) -> Listed:
     if not key or not (size.isascii() and size.isdecimal()):
         raise ArchiveError(f"the list of {address} has an object without a key or a valid size: {key!r}, {size!r}")
     md5 = _MD5.fullmatch(stated.get("ETag", "")) if has_md5 else None
-    return Listed(key, int(size), md5[1] if md5 else None)
+    return ListedObject(key, int(size), md5[1] if md5 else None)
 
 
 def _following(answer: ET.Element, address: str) -> str | None:

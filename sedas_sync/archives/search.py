@@ -21,7 +21,7 @@ from sedas_sync.planning.select import queries
 from sedas_sync.planning.sources import describe, merge_sources
 
 _AT_ONCE = 4
-_ANY_TIME = datetime.min.replace(tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _REPORT_EVERY = 0.2
 
 
@@ -109,7 +109,7 @@ def search_orbits(
     """Search for the orbit files that scenes need, and add them to what was found.
 
     Args:
-        manifest: Its datasets say which orbit files are wanted.
+        manifest: Its datasets state which orbit files are wanted.
         archives: By their keys in the manifest.
         offers: The results of the search; they are changed.
         chosen: The scenes of each dataset that match.
@@ -195,15 +195,15 @@ def _report_missing(dataset: Dataset, offer: DatasetSearch) -> None:
 
 
 class _Member(Struct, frozen=True):
-    """A dataset that a question is asked for."""
+    """A dataset that a question is asked for, with the earliest and the latest acquisition that it wants."""
 
     offer: DatasetSearch
-    dates: tuple[datetime, datetime] | None
-    """Earliest and latest acquisition that it wants; None if it names its scenes."""
+    start: datetime = _FIRST
+    stop: datetime = _LAST
 
     def takes(self, scene: Scene) -> bool:
         """Return whether a scene may belong to the dataset, by its date."""
-        return self.dates is None or scene.start is None or self.dates[0] <= scene.start <= self.dates[1]
+        return scene.start is None or self.start <= scene.start <= self.stop
 
 
 _Question = tuple[str, tuple[Query, ...], list[_Member]]
@@ -214,33 +214,36 @@ def _questions(
     parts: Mapping[str, Mapping[str, DatasetSearch]], asked: Mapping[str, Sequence[Query]]
 ) -> Iterator[_Question]:
     """Yield what to ask. Datasets whose searches differ in nothing but dates that overlap are asked for together."""
-    alike: list[tuple[str, tuple[Query, ...], list[tuple[Query, ...]], list[DatasetSearch]]] = []
+    alike: list[_Question] = []
     for name, offers in parts.items():
         queries_ = tuple(asked[name])
-        undated = tuple(replace(query, start=_ANY_TIME, stop=_ANY_TIME) for query in queries_)
+        periods = {(query.start, query.stop) for query in queries_}
+        undated = tuple(replace(query, start=_FIRST, stop=_LAST) for query in queries_)
         for key, offer in offers.items():
-            if len({(query.start, query.stop) for query in queries_}) != 1:
+            if len(periods) != 1:
                 # Named products have no queries, and those for orbit files have dates of their own.
-                yield key, queries_, [_Member(offer, None)]
+                yield key, queries_, [_Member(offer)]
                 continue
-            same = next((group for group in alike if group[:2] == (key, undated)), None)
-            if same is None:
-                same = (key, undated, [], [])
-                alike.append(same)
-            same[2].append(queries_)
-            same[3].append(offer)
-    for key, undated, asked_, offers_ in alike:
-        dates = ((one[0].start, one[0].stop) for one in asked_)
-        together: list[tuple[datetime, datetime, list[_Member]]] = []
-        for (start, stop), offer in sorted(zip(dates, offers_, strict=True), key=lambda pair: pair[0]):
-            member = _Member(offer, (start, stop))
-            if together and start <= together[-1][1]:
-                first, last, members = together[-1]
-                together[-1] = (first, max(last, stop), [*members, member])
-            else:
-                together.append((start, stop, [member]))
-        for start, stop, members in together:
-            yield key, tuple(replace(query, start=start, stop=stop) for query in undated), members
+            members = next((group for *what, group in alike if what == [key, undated]), None)
+            if members is None:
+                members = []
+                alike.append((key, undated, members))
+            members.append(_Member(offer, queries_[0].start, queries_[0].stop))
+    for key, undated, members in alike:
+        for start, stop, together in _overlapping(members):
+            yield key, tuple(replace(query, start=start, stop=stop) for query in undated), together
+
+
+def _overlapping(members: Iterable[_Member]) -> list[tuple[datetime, datetime, list[_Member]]]:
+    """Group datasets whose dates overlap; return the dates of each group, and its datasets."""
+    groups: list[tuple[datetime, datetime, list[_Member]]] = []
+    for member in sorted(members, key=lambda one: (one.start, one.stop)):
+        if groups and member.start <= groups[-1][1]:
+            first, last, together = groups[-1]
+            groups[-1] = (first, max(last, member.stop), [*together, member])
+        else:
+            groups.append((member.start, member.stop, [member]))
+    return groups
 
 
 def _search_together(

@@ -29,10 +29,14 @@ def report(error: Exception, *, as_json: bool = False) -> int:
                 print_error(error.hint, prefix="next: ")
             return error.exit_code
         case click.ClickException():
-            error.show()
+            message = _message(error)
+            print_error(message)
+            if isinstance(error, click.UsageError) and error.ctx is not None:
+                what = "commands" if isinstance(error.ctx.command, click.Group) else "options"
+                print_error(f"`{error.ctx.command_path} --help` lists the {what}", prefix="next: ")
             # An option that is wrong may come before `--json`, which is then not read.
             if as_json or "--json" in sys.argv:
-                _print_document(error.format_message(), (error.format_message(),), ManifestError.exit_code)
+                _print_document(message, (message,), ManifestError.exit_code)
             return ManifestError.exit_code
         case BrokenPipeError():
             # The reader of the output is gone.
@@ -45,6 +49,15 @@ def report(error: Exception, *, as_json: bool = False) -> int:
             print_error(f"unexpected error: {redact(f'{type(error).__name__}: {error}')}")
             click.echo("Everything that was done is kept. Run again with `--log-file FILE` for details.", err=True)
     return 1
+
+
+def _message(error: click.ClickException) -> str:
+    """Return a message of click as other errors are written."""
+    message = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
+    message = f"{message[:1].lower()}{message[1:]}".removesuffix(".")
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        message += f"; did you mean {' or '.join(sorted(error.possibilities))}?"
+    return message
 
 
 def _print_document(error: str, problems: tuple[str, ...], exit_code: int) -> None:

@@ -51,7 +51,7 @@ class _Commands(click.Group):
         if args and args[0] not in self.commands and not (args[0].startswith("-") or ctx.resilient_parsing):
             known = _OF_OTHER_TOOLS.get(args[0])
             near = [known] if known else get_close_matches(args[0], self.commands, n=1)
-            ctx.fail(f"No such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else "."))
+            ctx.fail(f"No such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)
 
 

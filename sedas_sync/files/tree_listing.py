@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import GONE, STATE
+from sedas_sync.model.files import above
 from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.path_template import comparable
 
@@ -56,7 +57,23 @@ def look(root: str, relative: str) -> TreeEntry | None:
     return None if found is None else TreeEntry.of(relative, found)
 
 
-def scan(root: str, below: str = "", unreadable: list[str] | None = None) -> Iterator[TreeEntry]:
+Unreadable = dict[str, OSError]
+"""Folders that cannot be listed, and entries that cannot be looked at: the error of each, by its path."""
+
+
+def left_out(unreadable: Mapping[str, OSError]) -> list[str]:
+    """Return a warning for each path that could not be read; the names in the errors are shown."""
+    return [f"{error.filename}: cannot be read, and is left out: {error.strerror}" for error in unreadable.values()]
+
+
+def hidden_by(path: str, unreadable: Unreadable) -> tuple[str, OSError] | None:
+    """Return what cannot be read so that it is not known whether a path exists, with the error; None if nothing."""
+    if not unreadable:
+        return None
+    return next(((place, unreadable[place]) for place in (path, *above(path)) if place in unreadable), None)
+
+
+def scan(root: str, below: str = "", unreadable: Unreadable | None = None) -> Iterator[TreeEntry]:
     """Yield every entry below the root, the state folder excepted; links are not followed.
 
     Files that disappear during the listing are left out, and so are folders that become links. A missing root yields
@@ -65,10 +82,10 @@ def scan(root: str, below: str = "", unreadable: list[str] | None = None) -> Ite
     Args:
         root: The mirror's folder.
         below: A folder of it, which may be in the state folder; paths are then relative to that folder.
-        unreadable: Takes a sentence for each folder below that cannot be read; what is in it is left out.
+        unreadable: Takes what cannot be read; it and what is in it are left out.
 
     Raises:
-        OSError: A folder cannot be read, with its full path; with `unreadable`, only the uppermost one.
+        OSError: Something cannot be read, with its full path; with `unreadable`, only the uppermost folder.
     """
     top = f"{root}/{below}" if below else root
 
@@ -76,7 +93,7 @@ def scan(root: str, below: str = "", unreadable: list[str] | None = None) -> Ite
         named = OSError(error.errno, error.strerror, f"{top}/{path}".rstrip("/"))
         if unreadable is None or not path:
             raise named from error
-        unreadable.append(f"{named.filename}: cannot be read, and is left out: {named.strerror}")
+        unreadable[path] = named
 
     # A folder stays open as long as folders in it are to be read, so that none is reached through a new link.
     opened: list[tuple[int, str, list[str]]] = []
@@ -130,7 +147,7 @@ def _entries(
 
 
 def listing(
-    root: str, known: Collection[str], also: Iterable[str] = (), unreadable: list[str] | None = None
+    root: str, known: Collection[str], also: Iterable[str] = (), unreadable: Unreadable | None = None
 ) -> dict[str, TreeEntry]:
     """Return everything that `scan` yields, by path, in the spelling in which the paths are known.
 

@@ -18,6 +18,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJson
 from pydantic_core import CoreSchema, core_schema
 
 from sedas_sync.manifest import hosts
+from sedas_sync.manifest.countries import suggested_code
 from sedas_sync.manifest.dates import DATES, DateSpec
 from sedas_sync.model import units
 from sedas_sync.model.path_template import FIELDS, Layout
@@ -154,16 +155,17 @@ AoiFile = Annotated[
 def _country(value: Any) -> str:
     code = _line(value).upper()
     if not _COUNTRY.fullmatch(code):
-        raise ValueError
+        raise ValueError(f"must be {_CODES}{suggested_code(value)}")
     return code
 
 
+_CODES = "a code of three letters (ISO 3166-1 alpha-3) such as 'KEN', or a list of them"
 _COUNTRY = re.compile(r"[A-Z]{3}")
 Countries = Annotated[
     tuple[str, ...],
     _each(
         _country,
-        "a code of three letters (ISO 3166-1 alpha-3) such as 'KEN', or a list of them",
+        _CODES,
         _text(r"^\s*[A-Za-z]{3}\s*$"),
     ),
 ]

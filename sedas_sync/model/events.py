@@ -216,7 +216,7 @@ class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     """A scene's id, the name of a dataset whose search failed, `prune` or `replace` for files that were not removed or
-    replaced, or `index.db` if the index could not be written."""
+    replaced, the path of what could not be read, or `index.db` if the index could not be written."""
     error: str
     refused: bool = False
     """True if the archive denied this account access, so that the exit code is 4; otherwise omitted."""

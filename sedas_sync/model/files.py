@@ -8,7 +8,7 @@ A product that archives send as a zip is on disk as its zip, or as the folder th
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -73,6 +73,13 @@ def total_size(scene: Scene) -> int | None:
 def below(place: str, name: str) -> str:
     """Return the path of a file of a scene; `name` is empty if the scene is one file."""
     return f"{place}/{name}" if name else place
+
+
+def above(path: str) -> Iterator[str]:
+    """Yield the folders of a path, the nearest first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def local_scene(

@@ -18,17 +18,22 @@ def without_links(scene: Scene) -> Scene:
     )
 
 
+def fields_of(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a mapping. `dict` would look up each of them, which decodes a `LazyJson` as many times."""
+    return dict(mapping.items())
+
+
 def metadata_of(scene: Scene) -> str:
     """Return a scene as JSON without unknown fields and without links."""
     plain = without_links(scene)
     try:
-        text = msgspec.json.encode(plain, enc_hook=dict, order="sorted").decode()
+        text = msgspec.json.encode(plain, enc_hook=fields_of, order="sorted").decode()
     except (TypeError, ValueError):
         text = ""
     # ASCII, because an archive's text can contain lone surrogates, which UTF-8 cannot encode.
     if text and text.isascii():
         return text
-    return json.dumps(msgspec.to_builtins(plain, enc_hook=dict), separators=(",", ":"), sort_keys=True)
+    return json.dumps(msgspec.to_builtins(plain, enc_hook=fields_of), separators=(",", ":"), sort_keys=True)
 
 
 def scene_from_metadata(facts: str | Mapping[str, Any]) -> Scene:

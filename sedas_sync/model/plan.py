@@ -1,6 +1,7 @@
 """A plan: one action and one reason for each scene."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -16,9 +17,9 @@ from sedas_sync.model.history import Departure
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.portable import Portable, cleaned
-from sedas_sync.model.reason import Reason
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey, DesiredScene, SceneId
-from sedas_sync.model.text import named, size
+from sedas_sync.model.text import count, named, size
 
 
 class ActionKind(StrEnum):
@@ -49,7 +50,7 @@ class ActionKind(StrEnum):
     PRUNE = "prune"
     """Remove its file."""
     SKIP = "skip"
-    """Do nothing: the archive can never deliver it."""
+    """Do nothing: the archive can never deliver it, or what is on disk cannot be read."""
 
 
 CHANGES = frozenset(
@@ -97,6 +98,11 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Whether an intact local scene is replaced."""
     after: tuple[SceneId, ...] = ()
     """For a prune: the scenes that supersede this one and must be downloaded first."""
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether nothing is done because what is on disk cannot be read."""
+        return self.reason.code is ReasonCode.UNREADABLE
 
     def without_secrets(self) -> "Action":
         """Return the action without links that may contain a secret."""
@@ -184,8 +190,13 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True, dict=True):
 
     @property
     def failed(self) -> tuple[Failure, ...]:
-        """Everything that makes the plan do less than the manifest requires: failures and refusals."""
-        return (*self.failures, *self.refusals)
+        """Everything that makes the plan do less than the manifest requires."""
+        return (*self.failures, *self.left_undone)
+
+    @property
+    def left_undone(self) -> tuple[Failure, ...]:
+        """The refusals, and what cannot be read, by its path."""
+        return (*self.refusals, *left_alone(action.reason for action in self.actions if action.is_unreadable))
 
     @property
     def not_asked(self) -> dict[str, float]:
@@ -243,7 +254,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True, dict=True):
 
     def _repr_html_(self) -> str:
         """Return the plan for a notebook: a count for each action, and the actions that change something, folded."""
-        counts = {kind.value: count for kind, count in self.counts.items() if count}
+        counts = {kind.value: number for kind, number in self.counts.items() if number}
         changes = self.of(CHANGES)
         rows = ([a.kind.value, a.id, ", ".join(a.datasets), size(a.size), a.path] for a in changes)
         listed = html.table(["action", "scene", "datasets", "size", "path"], rows)
@@ -287,6 +298,16 @@ def bytes_of(actions: Iterable[Action]) -> int | None:
     sizes = [action.size for action in actions]
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
+
+
+def left_alone(unreadable: Iterable[Reason]) -> Iterator[Failure]:
+    """Yield a failure for each path that cannot be read, with the number of its scenes.
+
+    Args:
+        unreadable: the reason of each scene that cannot be read.
+    """
+    for why, number in Counter(unreadable).items():
+        yield Failure(id=str(why.here), error=f"{why.detail}; {count(number, 'scene')} left alone")
 
 
 def kept_until(ids: Sequence[SceneId]) -> str:

@@ -24,6 +24,8 @@ class ReasonCode(StrEnum):
     """Its bytes are not those that were downloaded."""
     FILES_DAMAGED = "files_damaged"
     """A file of it is gone, or is not what was downloaded."""
+    UNREADABLE = "unreadable"
+    """It, or a folder above it, cannot be read, so that it is not known whether it is on disk."""
     UNTRACKED = "untracked"
     """An untracked file at its path is this scene."""
     OTHER_PATH = "other_path"

@@ -22,7 +22,10 @@ class Finding(StrEnum):
     CHANGED = "changed"
     """It is a whole file, but another one than in the index or the lock file; or a link or folder is in its place."""
     CORRUPT = "corrupt"
-    """Its bytes are damaged: the zip is not whole, or the bytes changed and the mtime did not; or it cannot be read."""
+    """Its bytes are damaged: the zip is not whole, or the bytes changed and the mtime did not; or it is reached only
+    through a symbolic link. It need not be in the index."""
+    UNREADABLE = "unreadable"
+    """It, or a folder above it, cannot be read, so that it is not known what is there."""
     UNKNOWN = "unknown"
     """It is not in the index. This is not a failure: sedas-sync did not create it, or it can be adopted."""
 
@@ -102,8 +105,13 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
 
     @property
     def bad(self) -> tuple[VerifiedFile, ...]:
-        """Files that are not what they should be."""
+        """Files that are not what they should be, or that cannot be read."""
         return tuple(item for item in self.findings if item.finding is not Finding.UNKNOWN)
+
+    @property
+    def repairable(self) -> tuple[VerifiedFile, ...]:
+        """Those that a repair can download again: their scenes are known, and what is on disk could be read."""
+        return tuple(item for item in self.bad if item.id is not None and item.finding is not Finding.UNREADABLE)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -126,7 +134,7 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
         """0 if everything is right, or right again; 3 if only orders are pending; else 1, or the code of the repair."""
         if self.damaged_index:
             return 1
-        if self.repair is not None:
+        if self.repair is not None and (self.repair.exit_code not in (0, 3) or len(self.repairable) == len(self.bad)):
             return self.repair.exit_code
         if all(item.pending for item in self.bad):
             return 3 if self.bad else 0

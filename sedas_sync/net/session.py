@@ -26,16 +26,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlencode
+from typing import Any, TypeVar
 
 import msgspec
+import requests
 
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
 from sedas_sync.model.text import bucket_error
 from sedas_sync.net import sockets
-from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts, split
+from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts
 from sedas_sync.net.policy import PermanentError
 from sedas_sync.net.redact import logger_of, shorten
 from sedas_sync.net.retry import backoff, http_date, retry_after
@@ -156,13 +156,6 @@ class Reply:
 
 # --------------------------------------------------------------------------------------------------------------------
 # Requests with retries
-
-
-class _Request(NamedTuple):
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Api:
@@ -295,9 +288,9 @@ class Api:
             ArchiveError: There was no answer, or it is too long; `retryable` if a later attempt may succeed.
             StoppedError: `stop` or `interrupt` was called.
         """
-        request = _prepared(method, url, json, form, headers or {})
+        prepared = _prepared(method, url, json, form, headers or {})
         try:
-            return self._send(request, repeat=repeat, final=final, kind=kind)
+            return self._send(prepared, repeat=repeat, final=final, kind=kind)
         finally:
             self._retrying.pop(threading.get_ident(), None)
 
@@ -320,8 +313,10 @@ class Api:
             pass
         raise StoppedError("stopped before the archive was asked")
 
-    def _send(self, request: _Request, *, repeat: bool, final: Callable[[Reply], bool] | None, kind: str) -> Reply:
-        asked = f"{request.method} {shorten(request.url)}"
+    def _send(
+        self, prepared: requests.PreparedRequest, *, repeat: bool, final: Callable[[Reply], bool] | None, kind: str
+    ) -> Reply:
+        asked = f"{prepared.method} {shorten(str(prepared.url))}"
         retried = _RETRIED if repeat else _RETRIED_ORDER
         interrupted, connections = self._under_way
         if not repeat:
@@ -333,7 +328,7 @@ class Api:
             with self._lock:
                 self.calls[kind] += 1
             try:
-                reply = self._send_once(connections, request)
+                reply = self._send_once(connections, prepared)
             except InterruptedError:
                 raise StoppedError("stopped before the archive answered") from None
             except PermanentError as error:
@@ -365,16 +360,16 @@ class Api:
         if self._stop.is_set() or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
-    def _send_once(self, connections: Connections, request: _Request) -> Reply:
+    def _send_once(self, connections: Connections, prepared: requests.PreparedRequest) -> Reply:
         started = self._clock()
-        method, url, headers, body = request
+        method, url, body = str(prepared.method), str(prepared.url), prepared.body
         answer = connections.request(
             method,
             url,
-            headers=headers,
+            headers=dict(prepared.headers),
             timeouts=self._timeouts,
             reach=self._reach,
-            body=body or None,
+            body=body.encode() if isinstance(body, str) else body or None,
             decode=True,
         )
         try:
@@ -401,21 +396,16 @@ class Api:
 
 def _prepared(
     method: str, url: str, content: object, form: Mapping[str, str] | None, headers: Mapping[str, str]
-) -> _Request:
+) -> requests.PreparedRequest:
     """Return a request with its body, a web form or JSON, and its headers.
 
     Raises:
-        ArchiveError: The URL cannot be used.
+        ArchiveError: The URL or a header cannot be sent.
     """
-    try:
-        split(url)
-    except PermanentError as error:
-        raise ArchiveError(f"{shorten(url, 120)} is not a valid http(s) address: {shorten(str(error), 120)}") from None
-    sent, body = {**_HEADERS, **headers}, b""
-    if form is not None:
-        sent["Content-Type"] = "application/x-www-form-urlencoded"
-        body = urlencode(form).encode()
-    elif method == "POST":
+    sent = {**_HEADERS, **headers}
+    if method == "POST" and form is None:
         sent["Content-Type"] = "application/json"
-        body = b"" if content is None else json.dumps(content).encode()
-    return _Request(method, url, sent, body)
+    try:
+        return requests.Request(method, url, json=content, data=form, headers=sent).prepare()
+    except (requests.RequestException, ValueError) as error:
+        raise ArchiveError(f"{shorten(url, 120)} is not a valid http(s) address: {shorten(str(error), 120)}") from None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sedas_sync.geometry import Polygonal, buffered, from_parts
 from sedas_sync.geometry.areas import Part
+from sedas_sync.manifest.countries import suggested_code
 
 BUFFER_KM = 5.0
 """Added to the outline of a country, because coasts are coarse on that map and small islands are missing."""
@@ -69,6 +70,7 @@ def area_of_countries(codes: Iterable[str], buffer_km: float | None = None) -> P
         if not found:
             raise ValueError(
                 f'"{code}" is not a country of the map; codes have three letters (ISO 3166-1 alpha-3), such as GBR'
+                f"{suggested_code(code)}"
             )
         parts += [
             Part([_ring(indexes) for indexes in rings], country.name) for country in found for rings in country.polygons

@@ -18,10 +18,10 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.unzip import BROKEN_ZIP
 from sedas_sync.geometry import Footprint, footprint
 from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.files import above
 from sedas_sync.model.product_listing import MAX_SIZE, NAMES, ProductListing, read_listing
 from sedas_sync.model.scene import Scene
 from sedas_sync.model.text import count, product_id
-from sedas_sync.operations.adopt.candidates import above
 from sedas_sync.operations.init_template import Area, NewDataset
 from sedas_sync.planning.product_name import described, relative_orbit_of, tile_of
 
@@ -140,8 +140,10 @@ def _on_grid(part: Footprint) -> Footprint:
 
 def _products(folder: str, warnings: list[str]) -> Iterator[_Product]:
     """Yield the products in a folder whose names say what they are and when they were acquired."""
-    listed = tree_listing.scan(folder, unreadable=warnings)
+    unreadable: tree_listing.Unreadable = {}
+    listed = tree_listing.scan(folder, unreadable=unreadable)
     entries = sorted(entry for entry in listed if entry.is_file and STATE not in entry.path.split("/"))
+    warnings += tree_listing.left_out(unreadable)
     lists = {entry.path.rpartition("/")[0]: entry.path for entry in entries if basename(entry.path) in NAMES}
     lists.pop("", None)
     for place, path in lists.items():

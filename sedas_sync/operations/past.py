@@ -1,11 +1,16 @@
 """The past of a mirror: its runs, and what changed. Offline, and while another process changes the mirror."""
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from sedas_sync.model.history import Change, RunRecord
 from sedas_sync.model.times import in_utc
 from sedas_sync.state import history
+from sedas_sync.state.index import Index
 from sedas_sync.state.mirror_state import MirrorState
+
+Entry = TypeVar("Entry")
 
 
 def past_runs(mirror: MirrorState, since: datetime | None = None) -> list[RunRecord]:
@@ -18,9 +23,7 @@ def past_runs(mirror: MirrorState, since: datetime | None = None) -> list[RunRec
     Raises:
         ManifestError: the mirror belongs to another manifest.
     """
-    with mirror.index(write=False) as (index, _):
-        mirror.check_owner(index)
-        return history.runs(index, None if since is None else in_utc(since))
+    return look_back(mirror, history.runs, since)[0]
 
 
 def past_changes(mirror: MirrorState, since: datetime | None = None) -> list[Change]:
@@ -33,6 +36,17 @@ def past_changes(mirror: MirrorState, since: datetime | None = None) -> list[Cha
     Raises:
         ManifestError: the mirror belongs to another manifest.
     """
-    with mirror.index(write=False) as (index, _):
+    return look_back(mirror, history.changes, since)[0]
+
+
+def look_back(
+    mirror: MirrorState, find: Callable[[Index, datetime | None], list[Entry]], since: datetime | None
+) -> tuple[list[Entry], list[str]]:
+    """Return what a function of `sedas_sync.state.history` finds since a time, and the warnings of the index.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest.
+    """
+    with mirror.index(write=False) as (index, warnings):
         mirror.check_owner(index)
-        return history.changes(index, None if since is None else in_utc(since))
+        return find(index, None if since is None else in_utc(since)), warnings

@@ -94,8 +94,7 @@ def plan_mirror(
         prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
             and can be downloaded again.
         relock: the lock file is updated afterwards, so that a removal of its scenes needs no warning.
-        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it; so do `prune` and
-            `relock`.
+        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it; so does `relock`.
 
     Raises:
         LockMismatch: the lock file does not match the manifest.
@@ -111,7 +110,8 @@ def plan_mirror(
         plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
         plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
-    refresh = refresh or prune or relock
+    # A prune needs no search of its own: it removes nothing that still matches a rule, whatever a search returned.
+    refresh = refresh or relock
     found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found, refresh=refresh)
     wants = wants_from_search(found)
     disk = look_at_disk(context, wants)
@@ -131,7 +131,8 @@ def plan_mirror(
 
 def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:
     """Return a warning if a mirror whose index is empty has files: they may be scenes with other names."""
-    number = sum(entry.is_file for entry in tree_listing.scan(str(context.state.root)))
+    # What cannot be read has its warning already.
+    number = sum(entry.is_file for entry in tree_listing.scan(str(context.state.root), unreadable={}))
     number -= sum(len(action.local.files) for action in plan.actions if action.local is not None)
     if number <= 0:
         return []
@@ -157,7 +158,7 @@ def plan_repair(context: MirrorContext, report: VerifyReport) -> Plan:
 def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
     """Mark scenes as damaged that look intact and are not: only reading every byte showed it."""
     wrong: dict[SceneId, set[str]] = {}
-    for file in report.bad:
+    for file in report.repairable:
         if file.id in observed:
             wrong.setdefault(file.id, set()).add(file.name)
     for scene_id, names in wrong.items():

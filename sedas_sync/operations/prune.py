@@ -32,6 +32,8 @@ from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import unwanted_downloads
 
 _CLOCKS_APART = timedelta(hours=1)
+_ORDER_EXPIRES = timedelta(days=30)
+"""Archives restore a scene in hours or days, and offer it for some weeks at most."""
 
 
 def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, relock: bool = False) -> Plan:
@@ -194,8 +196,14 @@ def _without_files(context: MirrorContext, decision: prune.PruneDecision) -> set
     """Return the scenes that are kept only by the index: no file of them is on disk."""
     here = [action.local for action in decision.keep if action.local is not None]
     paths = [path for local in here for path in local.paths]
-    files = tree_listing.listing(str(context.state.root), paths) if paths else {}
-    return {local.id for local in here if files.keys().isdisjoint(local.paths)}
+    unreadable: tree_listing.Unreadable = {}
+    files = tree_listing.listing(str(context.state.root), paths, unreadable=unreadable) if paths else {}
+    return {
+        local.id
+        for local in here
+        if files.keys().isdisjoint(local.paths)
+        and not any(tree_listing.hidden_by(path, unreadable) for path in local.paths)
+    }
 
 
 def _has_relative_dates(context: MirrorContext) -> bool:
@@ -240,13 +248,15 @@ def _with_unwanted_downloads(plan: Plan, root: Path, wanted: Iterable[Scene]) ->
 def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResult) -> Plan:
     """Return the plan with the orders to forget: those of scenes that the manifest's rules exclude.
 
-    The order of a scene that has only disappeared from the catalogue stays, because it may come back.
+    The order of a scene that has only disappeared from the catalogue stays for a while, because it may come back.
     """
     listed = {scene_id for offer in found.offers.values() for scene_id in offer.scenes}
     with context.state.index(write=False) as (index, _):
-        others = [order.id for order in index.orders() if order.id not in found.wants]
+        orders = [order for order in index.orders() if order.id not in found.wants]
+        others = [order.id for order in orders]
         known = _remembered(index, others)
-    if forgotten := [scene_id for scene_id in others if scene_id not in known.keys() | listed]:
+    old = {order.id for order in orders if context.clock() - order.placed > _ORDER_EXPIRES}
+    if forgotten := [scene_id for scene_id in others if scene_id not in known.keys() | listed | old]:
         # The index was lost after they were ordered.
         look_up = context.look_up()
         look_up.ask(dict.fromkeys(forgotten, archives_of(context.manifest, context.manifest.datasets)))
@@ -255,7 +265,8 @@ def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResul
     unwanted = [
         scene_id
         for scene_id in others
-        if scene_id in listed or (scene_id in known and not matches(context.manifest, known[scene_id], context.clock()))
+        if scene_id in listed | old
+        or (scene_id in known and not matches(context.manifest, known[scene_id], context.clock()))
     ]
     if not unwanted:
         return plan

@@ -66,7 +66,12 @@ def settled_searches(context: MirrorContext, manifest: Manifest, now: datetime) 
 
 def _unchanged(root: str, local: Mapping[SceneId, LocalScene]) -> Iterator[tuple[SceneId, Scene]]:
     """Yield the scenes whose files need not be read, and that are on disk as the catalogue described them."""
-    files = tree_listing.listing(root, [path for scene in local.values() for path in scene.paths]) if local else {}
+    # What cannot be read is not unchanged.
+    files = (
+        tree_listing.listing(root, [path for scene in local.values() for path in scene.paths], unreadable={})
+        if local
+        else {}
+    )
     for scene_id, held in local.items():
         if tree_listing.all_untouched(files, held):
             scene = _described(held)

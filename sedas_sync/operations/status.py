@@ -17,6 +17,7 @@ from sedas_sync.model.files import meets_lock
 from sedas_sync.model.history import RunRecord, SceneState
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import ListedOrder
+from sedas_sync.model.plan import left_alone
 from sedas_sync.model.results import Count
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count, size
@@ -84,6 +85,8 @@ class Status(Struct, frozen=True, kw_only=True):
     """Scenes of the index that are on disk, wanted or not."""
     changed: int
     """Scenes whose files are not what was downloaded."""
+    unreadable: int
+    """Scenes of the index that cannot be read, so that it is not known whether they are on disk."""
     missing: int
     """Wanted scenes that are not on disk."""
     unwanted: int
@@ -105,7 +108,8 @@ class Status(Struct, frozen=True, kw_only=True):
     superseded: int
     """Of the unwanted files, those of which the catalogue has a later processing."""
     failures: tuple[Failure, ...]
-    """The last error of each scene that failed since its last download, and of each search that failed."""
+    """The last error of each scene that failed since its last download, of each search that failed, and of what cannot
+    be read now."""
     last_run: RunRecord | None
     """The last run, if there was one."""
     last_success: RunRecord | None = None
@@ -147,6 +151,7 @@ class Status(Struct, frozen=True, kw_only=True):
         return (
             len(counted) == len(self.datasets)
             and not self._in_doubt
+            and not self.unreadable
             and not any(item.missing or item.changed or (item.differs and self.lock_decides) for item in counted)
         )
 
@@ -229,6 +234,7 @@ def _status(
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
     unwanted = Counter(left.get(scene_id) for scene_id in present.keys() - wanted_ids)
     ordered = {order.id for order in orders if order.awaited}
+    errors = index.last_errors() | {failure.id: failure.error for failure in left_alone(folder.problems)}
 
     def of_dataset(name: str) -> DatasetStatus:
         ids = set(wanted.get(name, ()))
@@ -252,6 +258,7 @@ def _status(
         wanted=len(wanted_ids),
         held=len(present),
         changed=len(changed),
+        unreadable=len(folder.problems),
         missing=len(wanted_ids - present.keys()),
         unwanted=unwanted.total() if wanted else 0,
         withdrawn=unwanted[SceneState.WITHDRAWN],
@@ -262,7 +269,7 @@ def _status(
         free=safe_tree.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(str(root))),
-        failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
+        failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(errors.items())),
         last_run=last_run(index),
         last_success=last_success(index),
         lock=None if lock is None else str(lock_path(manifest.name)),

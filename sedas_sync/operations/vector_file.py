@@ -98,7 +98,8 @@ def read_layers(
     Raises:
         ValueError: A package is not installed, the file is damaged or has another format, or there is no such layer.
     """
-    _check_extra(path)
+    if find_spec("pyogrio") is None or find_spec("pyproj") is None:
+        raise ValueError("reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
     from sedas_sync.operations import gdal  # noqa: PLC0415  # of the extra
 
     with warnings.catch_warnings():
@@ -108,13 +109,6 @@ def read_layers(
             gdal.read_layer(content, number, where, on_repair, lines=lines, attributes=attributes)
             for number in gdal.layer_numbers(content, layer, path.stem, lines=lines)
         ]
-
-
-def _check_extra(path: Path) -> None:
-    if find_spec("pyogrio") is None or find_spec("pyproj") is None:
-        raise ValueError("reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
-    if path.suffix.lower() in _PARQUET and find_spec("pyarrow") is None:
-        raise ValueError("reading GeoParquet needs the extra sedas-sync[vector-parquet] (pyarrow)")
 
 
 # -- contents ----------------------------------------------------------------------------------------------------------
@@ -137,9 +131,11 @@ def _content(path: Path) -> Content:
 
 
 def _in_memory(kind: str, data: bytes) -> Content:
-    content = _checked(Content(kind, data), data)
     if kind not in _PARQUET:
-        return content
+        return _checked(Content(kind, data), data)
+    if find_spec("pyarrow") is None:
+        raise ValueError("reading GeoParquet needs the extra sedas-sync[vector-parquet] (pyarrow)")
+    _checked(Content(kind, data), data)
     from sedas_sync.operations.geoparquet import as_geopackage  # noqa: PLC0415  # of the extra
 
     return Content(".gpkg", *as_geopackage(data))

@@ -4,9 +4,10 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 `sedas_sync.planning.compare.choose_actions` and carried out by `sedas_sync.operations.apply.run`.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import as_completed
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,11 +38,13 @@ from sedas_sync.state.history import departed
 class _Task(NamedTuple):
     """One file to read."""
 
-    id: SceneId
+    id: SceneId | None
     path: str
     recorded: LocalFile | None
     locked: LockedFile | None
     name: str = ""
+    remedy: str = ""
+    """What to do if it is damaged, of a file outside the index."""
 
 
 # Longer than usual by its arguments and their description.
@@ -72,6 +75,7 @@ def verify_mirror(
         ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
         lock_decides = index.lock_decides
         left = departed(index)
+        wanted = {scene_id for ids in index.wanted().values() for scene_id in ids}
     damaged = bool(warnings)
     lock = matching_lock_or_warning(manifest, warnings)
     ignored = all(policy == "ignore" for policy in filehash_of(manifest).values())
@@ -88,13 +92,17 @@ def verify_mirror(
             pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
     expected = [path for scene in scenes.values() for path in scene.paths]
     expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
-    entries = tree_listing.listing(str(state.root), expected) if state.root.is_dir() else {}
+    unreadable: tree_listing.Unreadable = {}
+    entries = tree_listing.listing(str(state.root), expected, unreadable=unreadable) if state.root.is_dir() else {}
     tasks = [task for scene in scenes.values() for task in _tasks(scene, pins.get(scene.id))]
     not_indexed = [pin for pin in pins.values() if pin.id not in scenes]
     more, done = _not_indexed(not_indexed, places, entries, {task.path for task in tasks}, ordered)
     tasks += more
     done += _other_zips(scenes, pins)
-    known = {task.path for task in tasks} | {item.path for item in done}
+    others = entries.keys() - {task.path for task in tasks} - {item.path for item in done}
+    zips = list(_zips_outside(entries, others, wanted - scenes.keys() - pins.keys()))
+    done += [_unknown(entries[path]) for path in others - {task.path for task in zips}]
+    tasks += zips
     done += _read(
         state.root,
         sorted(tasks, key=lambda task: task.path),
@@ -103,17 +111,27 @@ def verify_mirror(
         "ignore" if ignored else "warn",
         on_file or on_read,
     )
-    done = [replace(file, pending=True) if file.is_missing and file.id in ordered else file for file in done]
-    untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
+    done = [_if_missing(file, ordered, unreadable) if file.is_missing else file for file in done]
+    named = {place for file in done if (place := tree_listing.hidden_by(file.path, unreadable))}
+    left_out = {path: error for path, error in unreadable.items() if (path, error) not in named}
+    warnings += tree_listing.left_out(left_out)
     return VerifyReport(
         manifest=manifest.name,
         mirror=str(state.root),
-        files=(*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked),
+        files=tuple(sorted(done, key=lambda file: (file.path in others, file.path, file.id or ""))),
         lock=None if lock is None else str(lock_path(manifest.name)),
         lock_decides=lock is not None and lock_decides,
         warnings=tuple(warnings),
         damaged_index=damaged,
     )
+
+
+def _if_missing(file: VerifiedFile, ordered: AbstractSet[SceneId], unreadable: tree_listing.Unreadable) -> VerifiedFile:
+    """Return a file that is not in the listing as pending, unreadable or missing."""
+    if hidden := tree_listing.hidden_by(file.path, unreadable):
+        detail = f"{hidden[0]} cannot be read: {hidden[1].strerror}"
+        return replace(file, finding=Finding.UNREADABLE, detail=detail)
+    return replace(file, pending=file.id in ordered)
 
 
 def _still_valid(
@@ -229,6 +247,26 @@ def _not_indexed(
     return tasks, known
 
 
+def _zips_outside(
+    entries: Mapping[str, TreeEntry], paths: Iterable[str], lacking: AbstractSet[SceneId]
+) -> Iterator[_Task]:
+    """Yield the zips among files that are not in the index.
+
+    Args:
+        entries: the files on disk.
+        paths: of the files.
+        lacking: wanted scenes that are not in the index: a zip with the name of one is meant to be it.
+    """
+    for path in paths:
+        if entries[path].is_file and path.lower().endswith(ZIP):
+            name = path.rpartition("/")[2]
+            scene_id = next((stem for stem in (name, name[: -len(ZIP)]) if stem in lacking), None)
+            remedy = (
+                "delete it, or put a whole copy in its place" if scene_id is None else "`verify --repair` replaces it"
+            )
+            yield _Task(scene_id, path, None, None, remedy=f"; it is not in the index: {remedy}")
+
+
 def _unknown(entry: TreeEntry, scene_id: SceneId | None = None) -> VerifiedFile:
     detail = "not in the index" + (", and the lock file has no checksum to identify it" if scene_id else "")
     return VerifiedFile(path=entry.path, size=entry.size, id=scene_id, finding=Finding.UNKNOWN, detail=detail)
@@ -247,11 +285,14 @@ def _read(
     bytes_read = 0
     on_file(0, 0, len(tasks), total)
     with Pool(jobs) as pool:
-        reading = [pool.submit(_verify_one, root, task, entries.get(task.path), filehash) for task in tasks]
-        for future in as_completed(reading):
-            done.append(future.result())
+        reading = (pool.submit(_verify_one, root, task, entries.get(task.path), filehash) for task in tasks)
+        # Few files are read ahead: a mirror of folders can have a million.
+        ahead = deque(islice(reading, 4 * jobs))
+        while ahead:
+            done.append(ahead.popleft().result())
             bytes_read += done[-1].size
             on_file(len(done), bytes_read, len(tasks), total)
+            ahead.extend(islice(reading, 1))
     return done
 
 
@@ -288,11 +329,13 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
     except FileNotFoundError:
         return found(Finding.MISSING, "it was deleted while it was verified")
     except OSError as error:
-        return found(Finding.CORRUPT, f"it cannot be read: {error.strerror}")
+        return found(Finding.UNREADABLE, f"it cannot be read: {error.strerror}")
     except TransferError as error:
         return found(Finding.CORRUPT, f"it cannot be read: {error}")
     if checked.problems:
-        return found(Finding.CORRUPT, "; ".join(checked.problems))
+        return found(Finding.CORRUPT, "; ".join(checked.problems) + task.remedy)
+    if recorded is None and locked is None:
+        return _unknown(entry)
     if locked is not None and (difference := _difference_from_lock(locked, checked.sha256, checked.size)):
         return found(Finding.CHANGED, difference)
     levels = [ProofLevel.DIGEST if locked_sha256 is not None else checked.level]

@@ -82,7 +82,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     Raises:
         AuthenticationError: an archive rejected the credentials, or there are none.
     """
-    bad = {item.id: item for item in report.bad if item.id is not None}
+    bad = {item.id: item for item in report.repairable if item.id is not None}
     warnings: list[str] = []
     with context.state.index(write=False) as (index, _):
         wanted = index.wanted()

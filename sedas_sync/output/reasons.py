@@ -13,6 +13,7 @@ _TEXTS = {
     ReasonCode.FILE_GONE: "the downloaded file is missing",
     ReasonCode.DAMAGED: "damaged: the file's contents changed since it was downloaded",
     ReasonCode.FILES_DAMAGED: "damaged: a file of the scene is missing or changed since it was downloaded",
+    ReasonCode.UNREADABLE: "{here}: {detail}",
     ReasonCode.UNTRACKED: "an untracked file is this scene",
     ReasonCode.OTHER_PATH: "in the mirror at {here}, the layout now puts it at {there}",
     ReasonCode.PACKED: "its zip is in the mirror and will be unpacked",

@@ -94,11 +94,9 @@ class PlainLines(Reporter):
 
     def __call__(self, event: Event) -> None:
         """Write an event, if the level includes it."""
-        if isinstance(event, Failed) and self._failed and self._failed[0].error == event.error:
-            self._failed.append(event)
-            return
-        self.flush_failures()
         if isinstance(event, Failed):
+            if self._failed and self._failed[0].error != event.error:
+                self.flush_failures()
             self._failed.append(event)
             return
         if isinstance(event, Progress):
@@ -106,6 +104,9 @@ class PlainLines(Reporter):
             self._heartbeat(f"{event.done} of {event.total} scenes done, {size(event.bytes)} received{orders}")
             return
         line, least = describe(event)
+        # What prints nothing, such as a scene that arrived, does not divide the failures with one reason.
+        if isinstance(event, Summary) or (line and self._level >= least):
+            self.flush_failures()
         if line and self._level >= least:
             self.print(marked(line, look_of(sys.stderr)))
         if isinstance(event, Summary) and self._summarise and self._level >= 0:
@@ -139,6 +140,7 @@ class PlainLines(Reporter):
         due = self._level >= 0 and self._clock() - self._beat >= silence
         if due:
             self._beat = self._clock()
+            self.flush_failures()
             self.print(line)
         return due
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sedas_sync.model.events import Progress, Step, Summary
 from sedas_sync.model.history import short_command
-from sedas_sync.model.order import ListedOrder
+from sedas_sync.model.order import ListedOrder, OrderState
 from sedas_sync.model.reason import ReasonCode
 from sedas_sync.model.scene import Scene
 from sedas_sync.model.text import count, duration, printable, size
@@ -190,7 +190,7 @@ def step_amount(of: Step) -> str:
 
 
 _ORDERS = 3
-"""Number of orders that a status lists if long lists are folded."""
+"""Number of orders that a status lists; if there are more, it counts them."""
 
 
 def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
@@ -206,8 +206,8 @@ def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
         counts = (item.wanted, item.held, item.changed, item.missing, item.pending)
         rows.append((item.dataset, *(f"{number:,}" for number in counts), size(item.bytes)))
     lines += ["", table(rows, look=look, right=range(1, 7)), ""]
-    lines += [look.wrap(line, after="  ") for line in (*_notes_on_files(of), *_notes_on_orders(of, now, look))]
-    if of.orders and not (look.fold and len(of.orders) > _ORDERS):
+    lines += [look.wrap(line, after="  ") for line in (*_notes_on_files(of), *_notes_on_orders(of, now))]
+    if 0 < len(of.orders) <= _ORDERS:
         lines += ["", orders(of.orders, now, look)]
     lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failures]
     lines += ["", look.wrap(_last_run(of, now), after="  ")]
@@ -222,6 +222,8 @@ def _notes_on_files(of: "Status") -> Iterator[str]:
             f"{count(len(of.refreshed), 'scene')} with another file time than in the index and the same bytes: "
             "read just now, nothing to do"
         )
+    if of.unreadable:
+        yield f"{count(of.unreadable, 'scene')} cannot be read: it is not known whether they are on disk"
     if of.differs:
         yield (f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them")
     if of.unwanted:
@@ -241,13 +243,13 @@ def _notes_on_files(of: "Status") -> Iterator[str]:
         yield f"{count(files, 'file')} in .sedas-sync/replaced, {size(bytes_)}: delete what you do not need"
 
 
-def _notes_on_orders(of: "Status", now: datetime, look: Look) -> Iterator[str]:
+def _notes_on_orders(of: "Status", now: datetime) -> Iterator[str]:
     """Yield what is on order, and what will not come."""
     if awaited := of.awaited:
         oldest = duration(max(0.0, (now - min(order.placed for order in awaited)).total_seconds()))
-        folded = look.fold and len(of.orders) > _ORDERS
-        hint = ": `orders` lists them" if folded else ""
-        yield f"{count(len(awaited), 'order')}, the oldest {oldest} old{hint}"
+        ready = sum(order.state is OrderState.READY for order in awaited)
+        hint = ": `orders` lists them" if len(of.orders) > _ORDERS else ""
+        yield f"{count(len(awaited), 'order')}{f', {ready:,} ready' if ready else ''}, the oldest {oldest} old{hint}"
     if failing := sum(order.again is not None and order.wanted for order in of.orders):
         yield (f"{count(failing, 'scene')} whose orders fail again and again: see `orders`")
     if unwanted := sum(not order.wanted for order in of.orders):
@@ -305,8 +307,9 @@ def sources(found: Iterable["SourcesEntry"], look: Look = PLAIN) -> str:
 
 def verified(of: "VerifyReport") -> str:
     """Return the findings in a mirror's files, one line each, and the counts."""
+    width = max((len("missing "), *(len(item.finding or "") for item in of.findings)))
     lines = [
-        f"{item.finding.value:<8} {printable(item.path or item.id or '')}  ({printable(item.detail)})"
+        f"{item.finding.value:<{width}} {printable(item.path or item.id or '')}  ({printable(item.detail)})"
         for item in of.findings
         if item.finding is not None
     ]

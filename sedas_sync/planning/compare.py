@@ -7,6 +7,7 @@ would deliver: replace, fetch or resume.
 on disk                                                  online  action
 =======================================================  ======  =========
 a planned acquisition                                    any     skip
+something that cannot be read                            any     skip
 intact, an untracked file or folder at the scene's path  any     adopt
 intact, but not what the lock file requires              yes     replace
 intact, but changed in the archive                       yes     replace
@@ -157,6 +158,8 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
     held = here.local
     if want.scene.planned:
         return ActionKind.SKIP, Reason(ReasonCode.PLANNED)
+    if here.problem is not None:
+        return ActionKind.SKIP, here.problem
     if held is not None and here.state is FileState.INTACT:
         if not here.tracked:
             return ActionKind.ADOPT, Reason(ReasonCode.UNTRACKED)

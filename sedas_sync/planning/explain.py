@@ -80,6 +80,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
         """What the next apply does."""
         if self.action is not None and self.action.kind is ActionKind.WAIT and self.action.order is None:
             return "download it when it is online again"
+        if self.action is not None and self.action.is_unreadable:
+            return "nothing, until it can be read"
         if self.action is not None:
             return _NEXT[self.action.kind]
         if self.held is not None:

@@ -147,7 +147,7 @@ def lock_scenes(
     several = len(head.archives) > 1
     scenes = {}
     for action in actions:
-        if action.wanted is None or action.kind is ActionKind.SKIP:
+        if action.wanted is None or (action.kind is ActionKind.SKIP and not action.is_unreadable):
             continue
         want, scene, local, pin = action.wanted, action.wanted.scene, held.get(action.id), old.get(action.id)
         size, sha256 = _size(want), None

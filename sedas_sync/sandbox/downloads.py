@@ -2,6 +2,7 @@
 
 import re
 from email.utils import formatdate
+from functools import lru_cache
 from hashlib import md5
 from pathlib import Path
 from urllib.parse import quote
@@ -11,50 +12,43 @@ from sedas_sync.sandbox.faults import SandboxReply, SandboxRequest
 from sedas_sync.sandbox.product import made
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_MODIFIED = 1_577_836_800  # 2020-01-01: Last-Modified of products without a file
+_MODIFIED = 1_577_836_800.0  # 2020-01-01: Last-Modified of products without a file
 
 
-class Downloads:
-    """Replies with products; computes the ETag of each given product once."""
+def product_reply(request: SandboxRequest, hit: Hit, catalogue: Catalogue) -> SandboxReply:
+    """Return status 200 with the whole product, 206 with a range of it, or 416."""
+    body = catalogue.file(hit)
+    changed = _MODIFIED
+    if body is None:
+        body, etag = made(catalogue.spec(hit))
+    elif isinstance(body, Path):
+        facts = body.stat()
+        etag, changed = f"{facts.st_mtime_ns:x}-{facts.st_size:x}", facts.st_mtime
+    else:
+        etag = _md5(body)
+    etag, date = f'"{etag}"', formatdate(changed, usegmt=True)
+    size = body.stat().st_size if isinstance(body, Path) else len(body)
+    headers = {
+        "Content-Type": "application/zip",
+        "Content-Disposition": f'attachment; filename="{quote(hit.id, safe="")}.zip"',
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        "Last-Modified": date,
+    }
+    span = _span(request, size, etag, date)
+    if span is None:
+        return SandboxReply(200, headers, body)
+    first, last = span
+    if first > last:
+        return SandboxReply(416, {"Content-Range": f"bytes */{size}", "Content-Type": "text/html"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    return SandboxReply(206, headers, body, first=first, length=last - first + 1)
 
-    def __init__(self) -> None:
-        self._etags: dict[str, tuple[bytes, str]] = {}
 
-    def reply(self, request: SandboxRequest, hit: Hit, catalogue: Catalogue) -> SandboxReply:
-        """Return status 200 with the whole product, 206 with a range of it, or 416."""
-        body = catalogue.file(hit)
-        changed = formatdate(_MODIFIED, usegmt=True)
-        if body is None:
-            body, etag = made(catalogue.spec(hit))
-        elif isinstance(body, Path):
-            facts = body.stat()
-            etag = f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
-            changed = formatdate(facts.st_mtime, usegmt=True)
-        else:
-            etag = self._etag(hit.id, body)
-        etag, size = f'"{etag}"', body.stat().st_size if isinstance(body, Path) else len(body)
-        headers = {
-            "Content-Type": "application/zip",
-            "Content-Disposition": f'attachment; filename="{quote(hit.id, safe="")}.zip"',
-            "Accept-Ranges": "bytes",
-            "ETag": etag,
-            "Last-Modified": changed,
-        }
-        span = _span(request, size, etag, changed)
-        if span is None:
-            return SandboxReply(200, headers, body)
-        first, last = span
-        if first > last:
-            return SandboxReply(416, {"Content-Range": f"bytes */{size}", "Content-Type": "text/html"})
-        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-        return SandboxReply(206, headers, body, first=first, length=last - first + 1)
-
-    def _etag(self, scene: str, body: bytes) -> str:
-        """Return the MD5 of a product in memory, cached while the catalogue returns the same object."""
-        known = self._etags.get(scene)
-        if known is None or known[0] is not body:
-            known = self._etags[scene] = (body, md5(body, usedforsecurity=False).hexdigest())
-        return known[1]
+@lru_cache(maxsize=64)
+def _md5(body: bytes) -> str:
+    """Return the MD5 of a product in memory; the last few are cached."""
+    return md5(body, usedforsecurity=False).hexdigest()
 
 
 def _span(request: SandboxRequest, size: int, etag: str, changed: str) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from sedas_sync.sandbox.caps import capped
 from sedas_sync.sandbox.catalogue import BYTES, ORIGIN, ZIP, Catalogue, Hit
-from sedas_sync.sandbox.downloads import Downloads
+from sedas_sync.sandbox.downloads import product_reply
 from sedas_sync.sandbox.faults import Endpoint, Faults, RuleTurns, SandboxReply, SandboxRequest, chosen, error, page
 from sedas_sync.sandbox.http import HttpServer
 from sedas_sync.sandbox.log import LoggedRequest, RequestCounts, entry_of
@@ -89,7 +89,6 @@ class Sandbox(RequestCounts):
         self._tokens: dict[str, float] = {}
         self._turns = RuleTurns()
         self._quota = OrderQuota()
-        self._downloads = Downloads()
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._http.host}:{self._http.port}>" if self._http else "<Sandbox closed>"
@@ -320,7 +319,7 @@ class Sandbox(RequestCounts):
             return page(404, "<h1>Not Found</h1>")
         if self._expired(request):
             return page(self._faults.link_status, "<h1>This link has expired</h1>")
-        return self._downloads.reply(request, hit, catalogue)
+        return product_reply(request, hit, catalogue)
 
     def _expired(self, request: SandboxRequest) -> bool:
         life, given = self._faults.link_life, request.query.get("given")

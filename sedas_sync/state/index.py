@@ -30,6 +30,7 @@ from sedas_sync.state.database import IndexUnwritableError, errors_in_words, ope
 from sedas_sync.state.order_journal import OrderJournal
 from sedas_sync.state.rows import (
     PUT_FILE,
+    PUT_WANTED,
     SELECT,
     SELECT_WITHOUT_FACTS,
     packed_of,
@@ -407,8 +408,11 @@ class WritableIndex(Index):
             wanted: The scenes of each dataset, by its name.
             only: Remove datasets that are not in `wanted`.
         """
-        rows = [(name, json.dumps(list(ids), ensure_ascii=False), None, None) for name, ids in wanted.items()]
-        self._put_rows("wanted", rows, only=only)
+        rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
+        gone = [row for row in self.rows("SELECT dataset FROM wanted") if only and row[0] not in wanted]
+        with self._tolerating_full_disk(), self.together():
+            self._db.executemany("DELETE FROM wanted WHERE dataset = ?", gone)
+            self._db.executemany(PUT_WANTED, rows)
 
     def put_locked(self, *, locked: bool) -> None:
         """Record whether all datasets were applied with the lock file."""
@@ -425,15 +429,10 @@ class WritableIndex(Index):
             facts: As `sedas_sync.model.metadata` writes them.
             only: Remove scenes that are not in `facts`.
         """
-        self._put_rows("absent", list(facts.items()), only=only)
-
-    def _put_rows(self, table: str, rows: Sequence[tuple[str | None, ...]], *, only: bool) -> None:
         with self._tolerating_full_disk(), self.together():
             if only:
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # our own table names
-            for row in rows:
-                marks = ", ".join("?" * len(row))
-                self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608  # as above
+                self._db.execute("DELETE FROM absent")
+            self._db.executemany("INSERT OR REPLACE INTO absent VALUES (?, ?)", facts.items())
 
 
 class BatchWriter:

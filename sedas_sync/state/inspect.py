@@ -25,6 +25,7 @@ from sedas_sync.model.file_kind import ending_of, folder_ending
 from sedas_sync.model.files import contents_of, with_files
 from sedas_sync.model.local import LocalFile, LocalScene, PackedFile
 from sedas_sync.model.product_listing import NAMES
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
@@ -53,7 +54,7 @@ class Inspection(Struct):
 
     @property
     def present(self) -> dict[SceneId, LocalScene]:
-        """The scenes of the index of which a file is on disk."""
+        """The scenes of the index of which a file is on disk, or may be because it cannot be read."""
         return {
             scene_id: here.local
             for scene_id, here in self.observed.items()
@@ -64,6 +65,11 @@ class Inspection(Struct):
     def changed(self) -> set[SceneId]:
         """Those of which a file is missing or differs from the index."""
         return {key for key, here in self.observed.items() if here.tracked and here.state is FileState.DAMAGED}
+
+    @property
+    def problems(self) -> list[Reason]:
+        """For each scene that cannot be read, so that it is not known whether it is on disk, what cannot be read."""
+        return [here.problem for here in self.observed.values() if here.problem is not None]
 
 
 def inspect_mirror(
@@ -91,7 +97,9 @@ def inspect_mirror(
         result.observed = {scene_id: DiskState(local=scene, tracked=True) for scene_id, scene in held.items()}
         return result
     tracked = [path for scene in held.values() for path in scene.paths]
-    files = tree_listing.listing(str(root), tracked, (path for want in wants.values() for path in want.paths))
+    unreadable: tree_listing.Unreadable = {}
+    expected = (path for want in wants.values() for path in want.paths)
+    files = tree_listing.listing(str(root), tracked, expected, unreadable)
     unknown = files.keys() - tracked
     result.unknown = len(unknown)
     result.bytes = sum(files[path].size for path in tracked if path in files)
@@ -108,7 +116,7 @@ def inspect_mirror(
             mine, want = held.get(scene_id), wants.get(scene_id)
             # The path of a partial download takes long to compute, so it is done only if there are any.
             partial = _partial(str(root), want, partials) if partials and want is not None else 0
-            seen = _look(root, mine, want, files, partial)
+            seen = _look(root, mine, want, files, unreadable, partial)
             if isinstance(seen, DiskState):
                 if seen is not NOTHING_ON_DISK:
                     result.observed[scene_id] = seen
@@ -119,6 +127,8 @@ def inspect_mirror(
         for scene_id, places in _with_other_endings(wants, held, files, unknown):
             reading[scene_id] = readers.submit(_examine_others, root, places, files, level, filehash)
         _collect(result, reading, on_step)
+    named = {problem.here for problem in result.problems}
+    result.warnings += tree_listing.left_out({path: why for path, why in unreadable.items() if path not in named})
     return result
 
 
@@ -174,12 +184,15 @@ def _examine_others(
     level: Proving,
     filehash: Mapping[str, Filehash],
 ) -> tuple[DiskState, str | None]:
-    """Return the first untracked file, or folder, that is the scene; any other is no business of this program."""
+    """Return the first untracked file, or folder, that is the scene, or one that may be; others are left alone."""
+    may_be: DiskState = NOTHING_ON_DISK
     for want in wants:
         seen, warning = _examine(root, want, files, level, filehash, 0, None)
         if seen.state is FileState.INTACT and seen.local is not None:
             return replace(seen, local=replace(seen.local, path=want.path)), warning
-    return NOTHING_ON_DISK, None
+        if seen.state is FileState.UNREADABLE:
+            may_be = seen
+    return may_be, None
 
 
 def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_step: OnStep = ignore_step) -> None:
@@ -283,9 +296,10 @@ def _interrupted_move(root: str, held: LocalScene) -> dict[str, TreeEntry]:
 
 def is_folder_of(root: Path, want: DesiredScene) -> bool:
     """Return whether a desired scene is a folder and all its files exist, as far as they are known."""
+    # In a folder that cannot be read these are false.
     if want.scene.unlisted:
-        return (root / want.path).is_dir()
-    return want.scene.is_folder and all((root / path).is_file() for path in want.paths)
+        return os.path.isdir(root / want.path)  # noqa: PTH112 - see above
+    return want.scene.is_folder and all(os.path.isfile(root / path) for path in want.paths)  # noqa: PTH113 - see above
 
 
 def file_state(
@@ -358,12 +372,27 @@ _READ_UNTRACKED = "untracked"
 """The untracked files at the scene's path have to be read."""
 
 
+def _unreadable(held: LocalScene | None, path: str, error: OSError) -> DiskState:
+    """Return the state of a scene of which something cannot be read."""
+    detail = f"cannot be read: {error.strerror or error}"
+    problem = Reason(ReasonCode.UNREADABLE, here=path, detail=detail)
+    return DiskState(local=held, state=FileState.UNREADABLE, tracked=held is not None, problem=problem)
+
+
 def _look(
-    root: Path, held: LocalScene | None, want: DesiredScene | None, files: Mapping[str, TreeEntry], partial: int
+    root: Path,
+    held: LocalScene | None,
+    want: DesiredScene | None,
+    files: Mapping[str, TreeEntry],
+    unreadable: tree_listing.Unreadable,
+    partial: int,
 ) -> DiskState | str:
     """Return what is known of a scene that changed without reading, or which files have to be read."""
     there = [] if want is None else [files.get(path) for path in want.paths]
     complete = bool(there) and all(entry is not None and entry.is_file for entry in there)
+    for path in (*(() if held is None else held.paths), *(() if want is None else want.paths)) if unreadable else ():
+        if path not in files and (hidden := tree_listing.hidden_by(path, unreadable)):
+            return _unreadable(held, *hidden)
     if held is not None and any(path in files for path in held.paths):
         # A folder can be at its new path already, with some files left at the old one because of a kill.
         moved = held.is_folder and complete and want is not None and held.path != want.path
@@ -389,8 +418,10 @@ def _read_again(
         there = files.get(file.path)
         try:
             right = file_state(str(root), file, there) is FileState.INTACT
-        except (OSError, SedasSyncError) as error:
+        except (FileNotFoundError, SedasSyncError) as error:
             right, problem = False, f"{file.path}: cannot be read: {error}"
+        except OSError as error:
+            return _unreadable(held, file.path, error), None
         intact = intact and right
         current.append(replace(file, mtime_ns=there.mtime_ns) if right and there is not None else file)
     state = FileState.INTACT if intact else FileState.DAMAGED
@@ -410,8 +441,10 @@ def _examine(
     entry = files.get(want.path)
     try:
         verdict = judge(str(root), want.path, want, entry=entry, level=level, filehash=filehash)
-    except (OSError, SedasSyncError) as error:
+    except (FileNotFoundError, SedasSyncError) as error:
         verdict = Verdict("it cannot be read", f"cannot be read: {error}")
+    except OSError as error:
+        return _unreadable(held, want.path, error), None
     warning = None if verdict.warning is None else f"{want.path}: {verdict.warning}"
     if isinstance(verdict.found, str):
         return DiskState(local=held, state=FileState.DAMAGED, tracked=False, partial=partial), warning

@@ -25,6 +25,12 @@ PUT_FILE = (
     f"VALUES ({'?, ' * len(_FIELDS)}?, ?, ?, ?)"
 )
 
+PUT_WANTED = """
+INSERT INTO wanted (dataset, ids) VALUES (?, ?) ON CONFLICT (dataset)
+DO UPDATE SET ids = excluded.ids, rules = NULL, asked = NULL WHERE ids <> excluded.ids OR asked IS NOT NULL
+"""
+# An apply that has nothing to do does not write a hundred thousand ids again.
+
 
 def row_of(scene: LocalScene, recorded: str) -> tuple[Any, ...]:
     """Return the values of `PUT_FILE`."""

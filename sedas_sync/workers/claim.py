@@ -24,8 +24,8 @@ from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
 from sedas_sync.transfer.shared_state import SharedState
 
-__all__ = ["WorkerLost", "claimed", "clear", "fetch_claimed", "find_complete"]
-
+FOLDER = f"{safe_tree.STATE}/workers"
+"""The folder that a run and its workers share, relative to the mirror."""
 PATIENCE = 30.0
 """Seconds to wait for a claim; a worker whose run has ended releases it within about one."""
 
@@ -42,13 +42,12 @@ class WorkerLost(errors.SedasSyncError):
 
 @contextmanager
 def claimed(
-    job: FetchJob, state: str, *, who: str, stop: threading.Event, is_active: Callable[[], bool] = lambda: True
+    job: FetchJob, *, who: str, stop: threading.Event, is_active: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
     """Hold the claim to the scene of a job.
 
     Args:
         job: of the scene.
-        state: the folder that run and workers share, relative to the mirror.
         who: the name of the worker, for others that wait.
         stop: set when the run ends.
         is_active: returns whether the run is active; called when the claim is held.
@@ -57,7 +56,7 @@ def claimed(
         WorkerLost: another worker does not release its claim.
         FetchStopped: the run has ended.
     """
-    name = f"{state}/{hashlib.sha256(job.partial.encode(errors='surrogatepass')).hexdigest()[:32]}{_LOCK}"
+    name = f"{FOLDER}/{hashlib.sha256(job.partial.encode(errors='surrogatepass')).hexdigest()[:32]}{_LOCK}"
     with ExitStack() as stack:
         try:
             folder, last = stack.enter_context(safe_tree.parent(job.root, name))
@@ -138,7 +137,7 @@ def _is_named(file: int, folder: int, last: str) -> bool:
         return False
 
 
-def clear(root: str, state: str) -> bool:
+def clear(root: str) -> bool:
     """End earlier runs for their workers, and delete files that no worker has locked.
 
     A worker that is still active stops within about a second, and keeps its claim until then. Files whose names no run
@@ -146,7 +145,6 @@ def clear(root: str, state: str) -> bool:
 
     Args:
         root: the mirror's folder; the caller holds its lock.
-        state: the folder that runs and workers share, relative to it.
 
     Returns:
         Whether there were files of an earlier run, so that workers may still be active.
@@ -155,10 +153,10 @@ def clear(root: str, state: str) -> bool:
         TransferError: the folder or one above it is a symbolic link, or another user's file cannot be deleted.
     """
     try:
-        names = [name for name in safe_tree.names(root, state) if _OURS.fullmatch(name)]
+        names = [name for name in safe_tree.names(root, FOLDER) if _OURS.fullmatch(name)]
     except FileNotFoundError:
         return False
-    found = {name: safe_tree.stat(root, f"{state}/{name}") for name in names}
+    found = {name: safe_tree.stat(root, f"{FOLDER}/{name}") for name in names}
     names = [name for name, there in found.items() if there is not None and modes.S_ISREG(there.st_mode)]
     locks = [name for name in names if name.endswith(_LOCK)]
     soft: set[str] = set()
@@ -166,31 +164,31 @@ def clear(root: str, state: str) -> bool:
         if f"{_LOCK}." in name:
             soft.add(name.partition(f"{_LOCK}.")[0] + _LOCK)
         elif name not in locks:
-            safe_tree.drop(root, f"{state}/{name}")
+            safe_tree.drop(root, f"{FOLDER}/{name}")
     for name in locks:
         # A file of another user stays; whether it is locked is checked when its scene is claimed.
         with suppress(FileNotFoundError, PermissionError, errors.TransferError):
-            file = safe_tree.open_file(root, f"{state}/{name}", os.O_RDWR)
+            file = safe_tree.open_file(root, f"{FOLDER}/{name}", os.O_RDWR)
             try:
                 if try_flock(file) is not False:
-                    safe_tree.drop(root, f"{state}/{name}")
+                    safe_tree.drop(root, f"{FOLDER}/{name}")
             finally:
                 os.close(file)
     if soft:
-        with safe_tree.parent(root, f"{state}/-") as (folder, _):
+        with safe_tree.parent(root, f"{FOLDER}/-") as (folder, _):
             for name in soft:
                 HolderFiles(folder, name, kernel=False).others("")
     return True
 
 
-def fetch_claimed(job: FetchJob, shared: SharedState, state: str, who: str) -> FetchResult:
+def fetch_claimed(job: FetchJob, shared: SharedState, who: str) -> FetchResult:
     """Download a scene while workers of an earlier run may still be active.
 
     Raises:
         WorkerLost: one of them does not release its claim to the scene.
         FetchStopped, TransferError, IntegrityError: as `fetch` raises them.
     """
-    with claimed(job, state, who=who, stop=shared.stop):
+    with claimed(job, who=who, stop=shared.stop):
         return find_complete(job) or fetch(job, shared)
 
 

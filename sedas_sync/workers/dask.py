@@ -18,8 +18,6 @@ from uuid import uuid4
 from sedas_sync.errors import ManifestError
 from sedas_sync.workers.claim import WorkerLost
 
-__all__ = ["DaskExecutor", "dask_cluster"]
-
 CONNECT_TIMEOUT = 10.0
 """Seconds."""
 _STEP = 0.05
@@ -46,7 +44,9 @@ def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterato
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         # Dask waits forever for a scheduler file that does not exist.
-        address = _address_in(scheduler) if scheduler.endswith(".json") else scheduler
+        address = scheduler
+        if scheduler.endswith(".json"):
+            address = json.loads(Path(scheduler).read_text("utf-8"))["address"]
         client = distributed.Client(address, timeout=timeout, set_as_default=False, name="sedas-sync")
     except (OSError, ValueError, LookupError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -59,10 +59,6 @@ def _killed(error: BaseException) -> WorkerLost | None:
     """Return a short error if Dask gave up because workers were lost too often."""
     last = getattr(error, "last_worker", None)
     return None if last is None else WorkerLost(f"its worker {last.name} was lost")
-
-
-def _address_in(file: str) -> str:
-    return str(json.loads(Path(file).read_text("utf-8"))["address"])
 
 
 class DaskExecutor(Executor):

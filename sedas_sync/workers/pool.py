@@ -19,11 +19,10 @@ from typing import Any, Protocol, runtime_checkable
 from sedas_sync._version import __version__
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.files import safe_tree
-from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.threads import call_aside
 from sedas_sync.model.events import Worker
 from sedas_sync.transfer.job import FetchJob, FetchResult
-from sedas_sync.workers.claim import WorkerLost, clear
+from sedas_sync.workers.claim import FOLDER, WorkerLost, clear
 from sedas_sync.workers.remote_job import (
     RemoteJob,
     RemoteOutcome,
@@ -35,10 +34,6 @@ from sedas_sync.workers.remote_job import (
     run_job,
 )
 
-__all__ = ["WorkerLost", "WorkerPool"]
-
-FOLDER = f"{STATE}/workers"
-"""The folder that a run and its workers share, relative to the mirror."""
 _FIRST_ANSWER = 30.0
 """Seconds to wait for the first answer of an executor before the run begins without it."""
 _STEP = 0.2
@@ -107,8 +102,8 @@ class WorkerPool:
             SedasSyncError: the executor cannot run anything.
         """
         try:
-            clear(str(self._root), FOLDER)
-            announce_run(str(self._root), FOLDER, self._token)
+            clear(str(self._root))
+            announce_run(str(self._root), self._token)
         except OSError as error:
             raise SedasSyncError(f"{self._root / FOLDER}: {error.strerror or error}") from error
         try:
@@ -128,7 +123,7 @@ class WorkerPool:
 
     def _check(self, stopped: Callable[[], bool]) -> list[WorkerCheck] | None:
         """Return the checks of all workers, or of one if the executor does not know them; None if none answered."""
-        arguments = str(self._root), FOLDER, self._token, __version__
+        arguments = str(self._root), self._token, __version__
         if not isinstance(self._executor, WorkerAware):
             future = self._submit(check_worker, *arguments)
             answer = _wait_for(future, stopped)
@@ -153,7 +148,6 @@ class WorkerPool:
         self._number += 1
         remote = RemoteJob(
             job=job,
-            state=FOLDER,
             token=self._token,
             version=__version__,
             number=self._number,

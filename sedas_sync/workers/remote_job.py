@@ -30,19 +30,7 @@ from sedas_sync.files.threads import DaemonThread
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error, fetch
 from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
 from sedas_sync.transfer.shared_state import SharedState
-from sedas_sync.workers.claim import WorkerLost, claimed, find_complete
-
-__all__ = [
-    "RemoteJob",
-    "RemoteOutcome",
-    "RemoteRetry",
-    "WorkerCheck",
-    "WorkerLost",
-    "announce_run",
-    "check_worker",
-    "hide_link",
-    "run_job",
-]
+from sedas_sync.workers.claim import FOLDER, WorkerLost, claimed, find_complete
 
 CHECK_EVERY = 1.0
 """Seconds between two checks whether the run is active."""
@@ -59,10 +47,8 @@ class RemoteJob(Struct, frozen=True, kw_only=True):
 
     job: FetchJob
     """Its link has no secret in it if `link` names a file."""
-    state: str
-    """The folder that run and workers share, relative to the mirror."""
     token: str
-    """Of the run: the name of a file in that folder."""
+    """Of the run: the name of a file in the folder that run and workers share."""
     version: str
     """Of this package, in the process of the run."""
     number: int
@@ -103,14 +89,14 @@ class WorkerCheck(Struct, frozen=True, kw_only=True):
 # -- in the process of the run -----------------------------------------------------------------------------------------
 
 
-def announce_run(root: str, state: str, token: str) -> None:
+def announce_run(root: str, token: str) -> None:
     """Create the file that shows workers of the same user that the run is active.
 
     Raises:
         OSError: the file cannot be created.
         TransferError: a folder of the path is a symbolic link.
     """
-    os.close(safe_tree.open_file(root, f"{state}/{token}", _NEW, _PRIVATE))
+    os.close(safe_tree.open_file(root, f"{FOLDER}/{token}", _NEW, _PRIVATE))
 
 
 def hide_link(remote: RemoteJob) -> tuple[RemoteJob, str]:
@@ -123,7 +109,7 @@ def hide_link(remote: RemoteJob) -> tuple[RemoteJob, str]:
         OSError: the file cannot be written.
         TransferError: a folder of the path is a symbolic link, or the file has no link that a worker could use.
     """
-    path = f"{remote.state}/{remote.token}.{remote.number}"
+    path = f"{FOLDER}/{remote.token}.{remote.number}"
     download = remote.job.download
     if download.open is not None:
         raise errors.TransferError(
@@ -144,15 +130,14 @@ def hide_link(remote: RemoteJob) -> tuple[RemoteJob, str]:
 # -- in the process of a worker ----------------------------------------------------------------------------------------
 
 
-def check_worker(root: str, state: str, token: str, version: str) -> WorkerCheck:
+def check_worker(root: str, token: str, version: str) -> WorkerCheck:
     """Check whether this process can do jobs: it sees the run's token, may write, and has the same version."""
-    worker = _name()
     try:
-        problem = _problem(root, state, token, version)
+        problem = _problem(root, token, version)
     except (OSError, errors.TransferError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         problem = f"cannot write to the mirror {root}: {reason or error}"
-    return WorkerCheck(worker=worker, problem=problem)
+    return WorkerCheck(worker=_name(), problem=problem)
 
 
 def run_job(remote: RemoteJob) -> RemoteOutcome:
@@ -235,22 +220,22 @@ def _name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _problem(root: str, state: str, token: str, version: str) -> str | None:
+def _problem(root: str, token: str, version: str) -> str | None:
     if version != __version__:
         return f"has sedas-sync {__version__}, and the run is of {version}"
     try:
-        active = _is_active(root, state, token)
+        active = _is_active(root, token)
     except PermissionError:
-        return _another_user(root, f"{state}/{token}")
+        return _another_user(root, f"{FOLDER}/{token}")
     if not active:
         return f"does not see the mirror {root}: its folder has to be shared with every worker, under the same path"
-    draft = f"{state}/{token}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+    draft = f"{FOLDER}/{token}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
     os.close(safe_tree.open_file(root, draft, _NEW))
     safe_tree.drop(root, draft)
     return None
 
 
-def _is_active(root: str, state: str, token: str) -> bool:
+def _is_active(root: str, token: str) -> bool:
     """Return whether the run's token exists; if not, the run has ended, or this is another folder.
 
     The file is opened, because some network file systems ask their server only then.
@@ -259,7 +244,7 @@ def _is_active(root: str, state: str, token: str) -> bool:
         PermissionError: it is another user's.
     """
     try:
-        os.close(safe_tree.open_file(root, f"{state}/{token}", os.O_RDONLY))
+        os.close(safe_tree.open_file(root, f"{FOLDER}/{token}", os.O_RDONLY))
     except PermissionError:
         raise
     except (OSError, errors.TransferError):
@@ -270,9 +255,9 @@ def _is_active(root: str, state: str, token: str) -> bool:
 class _RunOnWorker:
     """A run as a worker process knows it: whether it is active, and connections that stay open between jobs."""
 
-    def __init__(self, root: str, state: str, token: str) -> None:
+    def __init__(self, root: str, token: str) -> None:
         self.stop = threading.Event()
-        self._key = root, state, token
+        self._key = root, token
         self._spare: list[SharedState] = []
         self._busy = 0
         self._idle_since = time.monotonic()
@@ -308,7 +293,7 @@ class _RunOnWorker:
     @contextmanager
     def claim(self, job: FetchJob, worker: str) -> Iterator[None]:
         """Hold the claim to a scene."""
-        with claimed(job, self._key[1], who=worker, stop=self.stop, is_active=self._is_active):
+        with claimed(job, who=worker, stop=self.stop, is_active=self._is_active):
             yield
 
     def _is_active(self) -> bool:
@@ -343,7 +328,7 @@ class _RunOnWorker:
             shared.close()
 
 
-_runs: dict[tuple[int, tuple[str, str, str]], _RunOnWorker] = {}
+_runs: dict[tuple[int, tuple[str, str]], _RunOnWorker] = {}
 _runs_lock = threading.Lock()
 
 
@@ -353,7 +338,7 @@ def _enter(remote: RemoteJob) -> _RunOnWorker:
     Raises:
         TransferError: this process cannot do the job.
     """
-    run_key = remote.job.root, remote.state, remote.token
+    run_key = remote.job.root, remote.token
     key = os.getpid(), run_key
     with _runs_lock:
         known = _runs.get(key)

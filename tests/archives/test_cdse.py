@@ -197,7 +197,7 @@ def test_search_needs_no_account(server, opened):
         raise AuthenticationError("nobody is there")
 
     archive = opened()
-    archive._session._find = nobody
+    archive._login.token._find = nobody
     assert len(found(archive)) == 12
     assert list(archive.look_up([found(archive)[0].id], warn=no_warning))
     assert not server.requests("login")
@@ -648,7 +648,7 @@ def test_no_secret_is_shown(server, archive, caplog):
     caplog.set_level("DEBUG")
     download = archive.locate(scene_of(archive))
     token = download.headers["Authorization"].removeprefix("Bearer ")
-    shown = [repr(archive), repr(download), repr(archive._session._tokens), caplog.text]
+    shown = [repr(archive), repr(download), repr(archive._login.token._tokens), caplog.text]
     assert not any(secret in text for text in shown for secret in (token, "refresh.session", JANE.password))
     assert token not in redact.redact(f"the server said {token}")
 
@@ -767,7 +767,7 @@ def test_password_goes_to_no_host_that_the_environment_does_not_name(monkeypatch
     config = CdseConfig(type="cdse", login_url=login, trusted_hosts=["identity.example.org"])
     archive = open_archive(Opening(config=config, kind=KIND))
     with archive, pytest.raises(AuthenticationError, match=r"set CDSE_HOST=identity\.example\.org"):
-        archive._session.current()
+        archive._login.token.current()
 
 
 def test_offline_scene_has_advice_and_no_link(server, archive):

@@ -83,7 +83,7 @@ def test_codes_are_computed_from_a_secret(server, opened):
     archive = opened({"CDSE_TOTP_SECRET": f" {SECRET[:4].lower()} {SECRET[4:]}"})
     assert located(server, archive).headers
     server.sessions.clear()
-    archive._session._tokens = None
+    archive._login.token._tokens = None
     assert located(server, archive).headers, "a login in the same half minute has another code"
     server.clock = 9000
     assert located(server, archive).headers
@@ -107,12 +107,12 @@ def test_terminal_asks_for_a_code(server, opened, monkeypatch):
     server.totp = "123456"
     archive = opened({}, prompt=True)
     asked = []
-    archive._session._factor._ask = lambda question: asked.append(question) or " 123456 "
+    archive._login.token._factor._ask = lambda question: asked.append(question) or " 123456 "
     with pytest.raises(AuthenticationError, match="CDSE_TOTP_SECRET, or the current code in CDSE_TOTP"):
         located(server, archive)
     assert not asked, "this is not a terminal"
     archive = opened({}, prompt=True)
-    archive._session._factor._ask = lambda question: asked.append(question) or " 123456 "
+    archive._login.token._factor._ask = lambda question: asked.append(question) or " 123456 "
     for stream in ("stdin", "stderr"):
         monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
     assert located(server, archive).headers

@@ -290,6 +290,50 @@ def test_invalid_orders_are_archive_errors(method, value, message):
         orders.place(SCENE) if method == "place" else list(orders.poll([]))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "usable"),
+    [
+        ({"data": 5, "detail": "queued"}, {"detail": "queued"}),
+        ({"order": 7, "data": "tape 3"}, {"data": "tape 3"}),
+        ({"state": "weird", "polls": "x"}, {}),
+        ({"id": None}, {}),
+    ],
+)
+def test_an_order_with_wrong_fields_is_kept_and_not_placed_again(tmp_path, wrong, usable):
+    (tmp_path / "manifest.toml").write_text(
+        'version = 1\n[archive]\ntype = "directory"\npath = "."\n[aoi.here]\nbbox = [-1.4, 51.5, -1.2, 51.6]\n'
+        '[dataset.d]\naoi = "here"\nstart = 2019-05-01\nend = 2019-05-31\n[transfer]\nretries = 0\n'
+    )
+    placed, polled = [], []
+
+    class Orders:
+        def place(self, scene):
+            placed.append(scene.id)
+            return replace(ORDER, **wrong)
+
+        def poll(self, orders):
+            polled.extend(orders)
+            return orders
+
+    package = Foreign()
+    package.orders = Orders()
+    package.find = lambda *_, **__: [replace(SCENE, download_url=None)]
+    errors = []
+    for code in (1, 3):
+        archives = {"archive": GuardedArchive(package, "foreign")}
+        with ss.Mirror(ss.load_manifest(tmp_path / "manifest.toml"), archives=archives) as mirror:
+            result = mirror.sync(wait=False)
+            assert result.exit_code == code
+            errors += [failure.error for failure in result.failures]
+            (order,) = mirror.orders()
+    (error,) = errors
+    assert "is not valid" in error
+    assert "order 7 is kept" in error
+    assert placed == ["A"]
+    assert {order.order, *(one.order for one in polled)} == {"7"}
+    assert {name: getattr(order, name) for name in usable} == usable
+
+
 def test_an_order_can_be_read_again_whatever_the_package_returns(tmp_path):
     (tmp_path / ".sedas-sync").mkdir()
     odd = timezone(timedelta(hours=1, seconds=30))

@@ -198,11 +198,30 @@ def test_global_options_stand_before_or_after_the_command(workspace):
 def test_a_mistyped_command_gets_a_suggestion(workspace):
     ran = workspace.run("aply")
     assert (ran.code, ran.out) == (2, "")
-    assert "No such command 'aply'; did you mean apply?" in ran.err
+    assert (
+        ran.err == "error: no such command 'aply'; did you mean apply?\nnext: `sedas-sync --help` lists the commands\n"
+    )
     workspace.write(ONE)
     ran = workspace.run("search", "--json", "--format", "csv")
     assert ran.code == ran.json["exit_code"] == 2
     assert "--json means --format json" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("apply --jbs 3", "no such option '--jbs'; did you mean "),
+        ("apply --jobs x", "invalid value for '--jobs': 'x' is not"),
+        ("why", "missing argument 'ID'"),
+        ("plan a.toml b.toml", "got unexpected extra argument (b.toml)"),
+    ],
+)
+def test_a_wrong_command_line_is_an_error_as_any_other(workspace, command, message):
+    ran = workspace.run(*command.split())
+    error, remedy = ran.err.splitlines()
+    assert (ran.code, ran.out) == (2, "")
+    assert error.startswith(f"error: {message}")
+    assert remedy == f"next: `sedas-sync {command.split()[0]} --help` lists the options"
 
 
 def test_plain_lines_without_a_terminal(workspace):

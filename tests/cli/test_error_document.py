@@ -16,7 +16,7 @@ from sedas_sync.output.json_schema import schema_of
         (("search", "--format", "csv"), 2, "cannot be combined"),
         (("status", "no-such.toml"), 2, "does not exist"),
         (("apply", "--jobs", "0"), 2, "jobs"),
-        (("frobnicate",), 2, "No such command"),
+        (("frobnicate",), 2, "no such command"),
     ],
 )
 def test_an_error_is_a_document(workspace, command, code, message):
@@ -27,7 +27,7 @@ def test_an_error_is_a_document(workspace, command, code, message):
     jsonschema.validate(document, schema_of("error"))
     assert (document["event"], document["exit_code"]) == ("error", code)
     assert message in document["error"]
-    assert "rror: " in ran.err
+    assert "error: " in ran.err
 
 
 def test_each_mistake_of_a_manifest_is_a_problem(workspace):

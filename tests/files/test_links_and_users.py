@@ -6,8 +6,9 @@ import stat
 
 import pytest
 from noise_scenes import MAY, offer
-from other_users import ALICE, BOB, COMMAND, STAFF, as_root, as_user, common  # noqa: F401  # a fixture
+from other_users import ALICE, BOB, COMMAND, COMMANDS, STAFF, as_root, as_user, common  # noqa: F401  # a fixture
 from products import over_harwell, unzip
+from workspaces import Ran
 
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import slow
@@ -121,6 +122,13 @@ def ran_as(uid, place, *arguments, umask=0o022, gid=None):
     ran = as_user(uid, COMMAND, *arguments, cwd=place.path, env=place.environment(), umask=umask, gid=gid)
     assert "Traceback" not in ran.stderr, ran.stderr
     return ran
+
+
+def all_as(uid, place, *lines):
+    """Run several command lines in one process."""
+    done = as_user(uid, COMMANDS, *lines, cwd=place.path, env=place.environment())
+    assert done.returncode == 0, done.stderr
+    return [Ran(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
 @as_root
@@ -247,6 +255,48 @@ def test_an_index_of_another_user_says_whose_it_is(group, sandbox):
     ran = ran_as(BOB, group, "apply", umask=0o022, gid=STAFF)
     assert (ran.returncode, f"belongs to the user {ALICE}" in ran.stderr) == (1, True), ran.stderr
     assert ran_as(BOB, group, "status", gid=STAFF).returncode == 0
+
+
+@as_root
+def test_scenes_that_cannot_be_read_are_left_alone(common, sandbox):  # noqa: F811
+    offer(sandbox, common.path, online=5, archived=0, size=1000)
+    harwell = 'aoi = "harwell"\nstart = 2019-05-{}\nend = 2019-05-{}\n'
+    common.write(
+        "[dataset.early]\n" + harwell.format("01", "02") + "[dataset.late]\n" + harwell.format("03", "31"),
+        mirror='layout = "{dataset}/{id}"',
+    )
+    common.mirror.mkdir()
+    common.mirror.chmod(0o777)
+    assert ran_as(ALICE, common, "apply").returncode == 0
+    common.path.chmod(0o777)
+    (common.mirror / "lost+found").mkdir(mode=0o700)
+    closed, file = common.mirror / "early", common.mirror / "late" / "ON002.zip"
+    for path in (closed, file):
+        os.chown(path, 0, 0)
+        path.chmod(0o700)
+    os.utime(file)
+    before, sent = common.files(), sandbox.bytes_sent
+    export = "export --format csv --out s.csv --json"
+    lines = ["plan --prune", "apply --prune --json", "status --json", "verify --json --repair", export, "why ON000"]
+    planned, applied, status, verified, exported, why = all_as(ALICE, common, *lines)
+    assert planned.code == 1
+    assert "failed: early: cannot be read: Permission denied; 2 scenes left alone" in planned.out
+    assert "failed: late/ON002.zip: cannot be read: Permission denied; 1 scene left alone" in planned.out
+    assert f"{common.mirror / 'lost+found'}: cannot be read, and is left out: Permission denied" in planned.err
+    summary = json.loads(applied.out.splitlines()[-1])
+    assert [summary[key] for key in ("exit_code", "fetched", "pruned", "kept")] == [1, 0, 0, 2]
+    counts = status.json["summary"]
+    assert status.code == 1
+    assert [counts[key] for key in ("wanted", "held", "unreadable", "missing", "up_to_date")] == [5, 5, 3, 0, False]
+    found = {item["path"]: item["finding"] for item in verified.json["findings"]}
+    assert verified.code == 1
+    assert found == dict.fromkeys(("early/ON000.zip", "early/ON001.zip", "late/ON002.zip"), "unreadable")
+    assert {item["reason"] for item in exported.json["left_out"]} == {"early cannot be read: Permission denied"}
+    assert "nothing, until it can be read" in why.out
+    for path in (closed, file):
+        os.chown(path, ALICE, ALICE)
+    assert [ran.code for ran in all_as(ALICE, common, "apply --prune", "status")] == [0, 0]
+    assert (common.files(), sandbox.bytes_sent) == (before, sent)
 
 
 @as_root

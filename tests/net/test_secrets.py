@@ -340,7 +340,7 @@ def test_other_catalogue_gets_no_token_of_the_service(monkeypatch):
         ) as archive,
         pytest.raises(AuthenticationError, match=rf"set CDSE_HOST={ELSEWHERE}"),
     ):
-        archive._session.current()
+        archive._login.token.current()
 
 
 def test_code_of_a_second_factor_is_not_sent_to_another_host(listener, monkeypatch):
@@ -352,7 +352,7 @@ def test_code_of_a_second_factor_is_not_sent_to_another_host(listener, monkeypat
         credentials=lambda: Credentials("jane", "given-7f3a"),
     )
     with archive, pytest.raises(AuthenticationError, match=rf"CDSE_TOTP is set, .* set CDSE_HOST={ELSEWHERE}"):
-        archive._session.current()
+        archive._login.token.current()
     assert listener.saw("given-7f3a")
     assert not listener.saw(SECRETS["CDSE_TOTP"])
 

@@ -599,6 +599,30 @@ def test_the_error_names_another_active_process(workspace, sandbox, go_on):
     assert first.returncode == 0
 
 
+def test_the_second_of_two_first_runs_ends_before_its_search(workspace, sandbox):
+    searched, go_on = [], threading.Event()
+
+    def wait(request, answer):
+        searched.append(request)
+        go_on.wait(20)
+        return answer(request)
+
+    use(sandbox, RowCatalogue(rows("A")))
+    sandbox.faults = Faults(rules=(Rule("search", wait),))
+    workspace.write(NAMED)
+    first = workspace.start("apply")
+    try:
+        wait_for(lambda: searched)
+        second = workspace.run("apply")
+        assert (second.code, len(searched)) == (5, 1)
+        assert str(first.pid) in second.err
+    finally:
+        go_on.set()
+        first.communicate(timeout=30)
+    assert first.returncode == 0
+    assert set(workspace.files()) == {"A.zip"}
+
+
 def test_refused_and_missing_credentials(workspace):
     workspace.write()
     refused = workspace.run("apply", SEDAS_PASSWORD="wrong")

@@ -77,7 +77,15 @@ def test_manifest_with_countries(tmp_path):
 @pytest.mark.parametrize(
     ("aoi", "message"),
     [
-        ('country = "UK"', "must be a code of three letters"),
+        ('country = "UK"', "must be a code of three letters .*; for UK write GBR"),
+        ('country = ["KEN", "cz"]', "; for cz write CZE"),
+        ('country = "United States"', "; for United States write USA"),
+        ('country = "Great Britain"', "; for Great Britain write GBR"),
+        ('country = "Holland"', "; for Holland write NLD"),
+        ('country = "Czech Republic"', "; for Czech Republic write CZE"),
+        ('country = "Switzerlnd"', "; for Switzerlnd write CHE"),
+        ('country = "UAE"', "codes have three letters .*; for UAE write ARE"),
+        ('country = "Xyzzy"', "or a list of them$"),
         ('country = "QQQ"', '"QQQ" is not a country of the map; codes have three letters'),
         ('country = "KEN"\nbbox = [0, 0, 1, 1]', "has bbox and country; it needs exactly one of"),
         ('country = "KEN"\nbuffer_km = 501', "buffer_km"),

@@ -7,7 +7,7 @@ import shapely
 
 import sedas_sync as ss
 
-BOX = shapely.box(-1.5, 51.4, -1.1, 51.8)
+BOX = shapely.box(-1.33, 51.56, -1.3, 51.59)
 TABLES = {
     "version": 1,
     "mirror": {"path": "scenes"},
@@ -21,7 +21,7 @@ path = "scenes"
 [archive]
 type = "sandbox"
 [aoi.field]
-bbox = [-1.5, 51.4, -1.1, 51.8]
+bbox = [-1.33, 51.56, -1.3, 51.59]
 [dataset.optical]
 aoi = "field"
 start = "2019-05-01"
@@ -43,7 +43,7 @@ class Row:
 @pytest.mark.parametrize(
     "area",
     [
-        {"bbox": [-1.5, 51.4, -1.1, 51.8]},
+        {"bbox": [-1.33, 51.56, -1.3, 51.59]},
         BOX,
         BOX.__geo_interface__,
         {"type": "FeatureCollection", "features": [Row.__geo_interface__]},

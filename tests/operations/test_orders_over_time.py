@@ -29,7 +29,7 @@ def test_an_order_that_always_fails_is_placed_less_and_less_often(weeks):
     weeks.sandbox.faults = Faults(failed_orders=("BAD",))
     weeks.write("2026-01-01")
     days_with_orders = []
-    for day in range(100):
+    for day in range(74):
         summary = weeks.apply()
         days_with_orders += [day] * summary.ordered
         if day > 3:
@@ -43,7 +43,7 @@ def test_an_order_that_always_fails_is_placed_less_and_less_often(weeks):
         assert mirror.plan().changes == 0, "the plan does not promise an order that apply does not place"
         assert [failure.id for failure in mirror.status().failures] == ["BAD"]
     weeks.sandbox.faults = Faults()
-    weeks.clock.move(days=5)
+    weeks.clock.move(days=33)
     weeks.apply()
     weeks.clock.move(days=2)
     assert weeks.apply().fetched == 1
@@ -111,6 +111,34 @@ def test_the_order_of_a_withdrawn_scene_stays(weeks):
     assert weeks.apply().ordered == 0, "it is back, and its order counts again"
     with weeks.mirror() as mirror:
         assert mirror.forget_unwanted_orders() == ()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_order_of_a_scene_that_no_archive_has_is_forgotten_after_30_days(weeks, lost):
+    weeks.sandbox.order_delay = 1e9
+    weeks.offer(weeks.row("A", 5, online=False), weeks.row("B", 1))
+    weeks.write("-100d")
+    weeks.apply()
+    weeks.offer(weeks.row("B", 1))
+    for file in (weeks.path / "scenes" / ".sedas-sync").glob("index.db*") if lost else ():
+        file.unlink()
+    for days, kept in ((29, 1), (2, 0)):
+        weeks.clock.move(days=days)
+        assert weeks.apply().exit_code == 0
+        assert len(listed(weeks)) == kept
+
+
+def test_a_status_counts_many_orders_and_lists_few(workspace, sandbox):
+    weeks = Weeks(workspace.path, sandbox, Clock("2019-05-10"))
+    sandbox.order_delay = 3600
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
+    for names, lists in (("ABC", True), ("ABCD", False)):
+        weeks.offer(*(weeks.row(name, day, online=False) for day, name in enumerate(names, 1)))
+        assert workspace.run("apply", "--no-wait").code == 3
+        shown = workspace.run("status").out
+        assert f"{len(names)} orders, the oldest " in shown
+        assert (": `orders` lists them" in shown) is not lists
+        assert shown.count("pending") == (len(names) if lists else 0)
 
 
 def test_unwanted_orders_are_listed_and_forgotten_by_the_command(workspace, sandbox):

@@ -279,7 +279,7 @@ def test_yes_answers_the_question(filled):
     assert (ran.code, ran.summary["pruned"]) == (0, 6)
 
 
-@pytest.mark.parametrize(("answer", "code", "stays"), [("y\n", 0, "GH"), ("n\n", 1, NAMES), ("\x04", 1, NAMES)])
+@pytest.mark.parametrize(("answer", "code", "stays"), [("y\n", 0, "GH"), ("n\n", 1, NAMES)])
 def test_on_a_terminal_it_asks_once(filled, answer, code, stays):
     filled.write(manifest(start="2019-05-07"), transfer="confirm = false")
     ended, shown = answered(filled, "apply", "--prune", "--no-progress", answer=answer)

@@ -83,9 +83,27 @@ def test_nothing_is_reported_as_gone_or_late(weeks):
         assert mirror.status().up_to_date
 
 
-@pytest.mark.parametrize("options", [{"refresh": True}, {"prune": True}, {"relock": True}])
-def test_a_prune_a_lock_and_refresh_always_ask(weeks, options):
+@pytest.mark.parametrize("options", [{"refresh": True}, {"relock": True}])
+def test_a_lock_and_refresh_always_ask(weeks, options):
     assert searches(weeks, lambda: plan(weeks, **options))[0]
+
+
+def test_a_prune_asks_for_no_settled_dataset_and_keeps_what_matches_its_rules(weeks):
+    """C comes to the catalogue after the last search of the settled dataset, and is downloaded for another dataset."""
+    other = '[dataset.r]\naoi = "a"\nstart = "{}"\nend = "today"\n'
+    weeks.offer(*(weeks.row(name, (weeks.clock.now - day(name)).days) for name in "ABC"), weeks.row("N", 9))
+    weeks.write("2025-11-01", RECHECK + other.format("2025-11-12"))
+    assert weeks.apply(prune=False).fetched == 2
+    assert weeks.here == set("ABCN")
+    weeks.write("2025-11-01", RECHECK + other.format("-5d"))
+    with weeks.mirror() as mirror:
+        planned = mirror.plan(prune=True)
+    assert list(planned.not_asked) == ["d"]
+    assert {action.id: action.kind.value for action in planned.actions} == {
+        "A": "keep", "B": "keep", "C": "keep", "N": "prune",
+    }  # fmt: skip
+    assert weeks.apply().exit_code == 0
+    assert weeks.here == set("ABC")
 
 
 def test_a_lock_file_is_not_made_of_what_was_not_searched(weeks):

@@ -64,9 +64,9 @@ def test_status_of_a_mirror_that_is_under_way(mixed, sandbox):
     free = document["summary"].pop("free")
     assert free > 0
     assert document["summary"] == {
-        "wanted": 5, "held": 3, "changed": 0, "refreshed": 0, "differs": 0, "missing": 2, "unwanted": 0, "unknown": 1,
-        "pending": 1, "partials": 0, "failed": 1, "bytes": sum(size.values()), "partial_bytes": 0, "up_to_date": False,
-            "withdrawn": 0, "superseded": 0, "replaced": 0, "replaced_bytes": 0,
+        "wanted": 5, "held": 3, "changed": 0, "refreshed": 0, "differs": 0, "unreadable": 0, "missing": 2,
+        "unwanted": 0, "unknown": 1, "pending": 1, "partials": 0, "failed": 1, "bytes": sum(size.values()),
+        "partial_bytes": 0, "up_to_date": False, "withdrawn": 0, "superseded": 0, "replaced": 0, "replaced_bytes": 0,
     }  # fmt: skip
     assert [set(order) for order in document["orders"]] == [set(OrderEntry.__struct_fields__)]
     assert document["orders"][0]["id"] == "LTA"

@@ -427,7 +427,7 @@ def test_kills_lose_no_file(workspace, zips, options):
     put(start / f"{zipped} (1).zip", data)
     put(unzip(more, start, name=f"{scene}.SAFE/{scene}.SAFE") / "mine.txt", b"mine")
     product = {name.split("/", 2)[2]: content for name, content in tree(start).items() if name.startswith(scene)}
-    for _ in range(effort(2, 20)):
+    for _ in range(effort(1, 20)):
         for folder in (workspace.mirror, workspace.path / "old"):
             shutil.rmtree(folder, ignore_errors=True)
         place = workspace.path / "old" if options else workspace.mirror

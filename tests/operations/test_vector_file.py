@@ -177,10 +177,18 @@ def test_parquet_without_geometries(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "missing", "extra"), [("a.fgb", "pyogrio", "vector"), ("a.parquet", "pyarrow", "vector-parquet")]
+    ("name", "missing", "extra"),
+    [
+        ("a.fgb", "pyogrio", "vector"),
+        ("a.parquet", "pyarrow", "vector-parquet"),
+        ("a.zip", "pyarrow", "vector-parquet"),
+    ],
 )
 def test_the_extra_is_named(tmp_path, monkeypatch, name, missing, extra):
     (tmp_path / name).write_bytes(b"x")
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as packed:
+            packed.writestr("a.parquet", b"x")
     real = importlib.util.find_spec
     monkeypatch.setattr(vector_file, "find_spec", lambda n: None if n == missing else real(n))
     with pytest.raises(ValueError, match=rf"needs the extra sedas-sync\[{extra}\]"):

@@ -1,7 +1,10 @@
 """verify and its --repair, end to end."""
 
 import os
+import re
+import sqlite3
 import zipfile
+from contextlib import closing
 
 import pytest
 
@@ -59,7 +62,7 @@ def test_a_mirror_that_is_right(filled, sandbox):
         "schema", "manifest", "mirror", "lock", "summary", "findings", "scenes", "warnings", "repair",
     }  # fmt: skip
     assert document["summary"] == {
-        "ok": 6, "missing": 0, "changed": 0, "corrupt": 0, "unknown": 0,
+        "ok": 6, "missing": 0, "changed": 0, "corrupt": 0, "unreadable": 0, "unknown": 0,
         "bytes": sum(len(content) for content in filled.files().values()),
     }  # fmt: skip
     assert document["findings"] == []
@@ -100,6 +103,26 @@ def test_a_strangers_file_is_told_and_is_no_failure(filled):
     ran = filled.run("verify", "--json")
     assert ran.code == 0
     assert [item["path"] for item in ran.json["findings"]] == ["notes.txt", "sub/X.zip"]
+
+
+def test_a_damaged_zip_outside_the_index_is_damaged(filled):
+    (filled.mirror / "sub").mkdir()
+    another_zip(filled.mirror / "sub" / "X.zip")
+    another_zip(filled.mirror / "sub" / "whole.zip")
+    for path in (filled.mirror / "sub" / "X.zip", filled.mirror / "B.zip"):
+        path.write_bytes(path.read_bytes()[:-20])
+    with closing(sqlite3.connect(filled.mirror / ".sedas-sync" / "index.db")) as index, index:
+        index.execute("DELETE FROM files WHERE id = 'B'")
+    ran = filled.run("verify")
+    assert ran.code == 1
+    assert re.search(r"corrupt  B\.zip .*not in the index: `verify --repair` replaces it", ran.out)
+    assert re.search(r"corrupt  sub/X\.zip .*not in the index: delete it, or put a whole copy in its place", ran.out)
+    assert "unknown  sub/whole.zip  (not in the index)" in ran.out
+    assert filled.run("verify", "--repair").code == 1, "nothing can replace sub/X.zip"
+    (filled.mirror / "sub" / "X.zip").unlink()
+    again = filled.run("verify", "--json")
+    assert (again.code, [item["path"] for item in again.json["findings"]]) == (0, ["sub/whole.zip"])
+    assert {scene["id"] for scene in again.json["scenes"]} == set("ABCDEF")
 
 
 def test_the_level_that_each_scene_reaches(workspace, sandbox):

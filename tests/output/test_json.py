@@ -7,7 +7,6 @@ from functools import cache
 import jsonschema
 import pytest
 from click.testing import CliRunner
-from workspaces import FEW
 
 from sedas_sync.cli.arguments import COMMANDS
 from sedas_sync.cli.main import cli
@@ -50,7 +49,7 @@ def checked(workspace, monkeypatch):
 
 def test_json_of_every_command_in_the_life_of_a_mirror(checked, workspace):
     checked("init", "new.toml")
-    workspace.write(FEW)
+    workspace.write()
     checked("validate")
     checked("sources")
     checked("search")
@@ -72,12 +71,12 @@ def test_json_of_every_command_in_the_life_of_a_mirror(checked, workspace):
 
 
 def test_json_of_damage_and_repair(checked, workspace):
-    workspace.write(FEW)
+    workspace.write()
     checked("apply", "--update-lock")
     held = sorted(workspace.mirror.glob("*.zip"))
     held[0].write_bytes(b"rotten")
     held[1].unlink()
-    (workspace.mirror / "stranger.zip").write_bytes(b"?")
+    (workspace.mirror / "stranger.txt").write_bytes(b"?")
     report = checked("verify", code=1)
     assert {item["finding"] for item in report["findings"]} == {"corrupt", "missing", "unknown"}
     assert len(checked("plan", "--all")["actions"]) == len(held)
@@ -86,7 +85,7 @@ def test_json_of_damage_and_repair(checked, workspace):
 
 
 def test_json_of_pruning(checked, workspace):
-    workspace.write(FEW)
+    workspace.write()
     checked("apply", "--update-lock")
     workspace.write('[dataset.optical]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-03\nsensor = "optical"\n')
     checked("plan", "--prune")
@@ -97,7 +96,7 @@ def test_json_of_pruning(checked, workspace):
 
 
 def test_json_of_adopted_and_exported_files(checked, workspace, tmp_path):
-    workspace.write(FEW)
+    workspace.write()
     checked("apply")
     old = tmp_path / "old"
     workspace.mirror.rename(old)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedas_sync.model.events import Fetched, Progress, Searched, Step, Transfer
+from sedas_sync.model.events import Failed, Fetched, Progress, Searched, Step, Transfer
 from sedas_sync.model.text import cells
 from sedas_sync.output.live_region import LiveRegion
 from sedas_sync.output.progress_lines import Row, RunRows, short_names, step_row
@@ -311,3 +311,16 @@ def test_progress_lines_come_every_30_seconds(capsys):
 )
 def test_short_names_keep_satellite_type_and_date(room, name):
     assert next(short_names("S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918", room)) == name
+
+
+def test_failures_with_one_reason_are_one_line_whatever_arrives_between_them(capsys):
+    lines = PlainLines(0, clock=lambda: 0.0)
+    for number, name in enumerate("ABCD"):
+        lines(fetched(name, 1, 1))
+        lines(progress(done=number, total=4))
+        lines(Failed(time=NOW, id=name, error="`tar` ended with exit code 1" if name != "D" else "another"))
+    lines.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "failed: A, B, C: `tar` ended with exit code 1",
+        "failed: D: another",
+    ]

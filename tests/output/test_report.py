@@ -6,7 +6,6 @@ import sys
 
 import pytest
 from report_values import embedded
-from workspaces import FEW
 
 import sedas_sync as ss
 
@@ -15,7 +14,7 @@ import sedas_sync as ss
 def applied(workspace, sandbox):
     """A mirror whose orders are still pending, and whose archive is gone."""
     sandbox.order_delay = 3600
-    workspace.write(FEW)
+    workspace.write()
     assert workspace.run("apply", "--no-wait").code == 3
     sandbox.close()
     return workspace

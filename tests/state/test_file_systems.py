@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from effort import effort
 
 from sedas_sync.errors import MirrorLocked
 from sedas_sync.sandbox import RowCatalogue, make_row
@@ -173,7 +174,7 @@ def test_whatever_flock_lacks_is_no_lock_of_the_kernel(tmp_path, without_flock):
     assert tried.stdout.split() == ["None"] * len(errors) + ["True", "False"]
 
 
-@pytest.mark.parametrize("number", [0, 38], ids=["works", "ENOSYS"])
+@pytest.mark.parametrize("number", effort([38], [0, 38]))
 def test_one_run_at_a_time_whatever_flock_says(slowly, go_on, lacking, number):
     """The second ends with 5 and names the first, whose file can be read while it is at work."""
     with slowly.start("apply", **lacking(flock=number)) as first:
@@ -191,7 +192,7 @@ def test_one_run_at_a_time_whatever_flock_says(slowly, go_on, lacking, number):
 
 
 @pytest.mark.parametrize("reaped", [True, False])
-@pytest.mark.parametrize("flock", [0, 38])
+@pytest.mark.parametrize("flock", effort([38], [0, 38]))
 def test_a_killed_run_holds_nothing(slowly, go_on, lacking, flock, reaped):
     first = slowly.start("apply", **lacking(flock=flock))
     held(slowly, first)
@@ -448,7 +449,7 @@ from sedas_sync.workers.claim import WorkerLost, claimed
 claim.PATIENCE = 0.5
 job = FetchJob(id="A", download=Download(url="http://127.0.0.1/"), root=sys.argv[1], path="A.zip", partial="p")
 try:
-    with claimed(job, "workers", who="me", stop=threading.Event()):
+    with claimed(job, who="me", stop=threading.Event()):
         print("held", flush=True)
         input()
 except WorkerLost as lost:
@@ -457,9 +458,10 @@ except WorkerLost as lost:
 
 
 def test_claims_hold_without_flock_too(tmp_path, without_flock):
-    from sedas_sync.workers.claim import clear
+    from sedas_sync.workers.claim import FOLDER, clear
 
-    (tmp_path / "workers").mkdir()
+    folder = tmp_path / FOLDER
+    folder.mkdir(parents=True)
 
     def start():
         return subprocess.Popen(
@@ -472,16 +474,16 @@ def test_claims_hold_without_flock_too(tmp_path, without_flock):
     second, _ = start().communicate(timeout=30)
     assert f"process {first.pid} on {socket.gethostname()}" in second
     assert "is still at work on it" in second
-    assert clear(str(tmp_path), "workers")
-    assert len(list((tmp_path / "workers").glob("*.lock.alone-*"))) == 1, "who is at work keeps its claim"
+    assert clear(str(tmp_path))
+    assert len(list(folder.glob("*.lock.alone-*"))) == 1, "who is at work keeps its claim"
     first.kill()
     first.communicate()
     third = start()
     assert third.stdout.readline() == "held\n"
     third.kill()
     third.communicate()
-    clear(str(tmp_path), "workers")
-    assert not list((tmp_path / "workers").iterdir())
+    clear(str(tmp_path))
+    assert not list(folder.iterdir())
 
 
 # -- no shared memory --------------------------------------------------------------------------------------------------
@@ -508,23 +510,20 @@ def test_a_mirror_without_shared_memory(slowly, go_on, without_mmap):
         assert first.wait(timeout=60) == 0
     assert mode(slowly) == "delete"
     assert slowly.run("status", "--json", **without_mmap).json["summary"]["held"] == 2
-    assert slowly.run("apply", **without_mmap).code == 0
     assert slowly.run("apply", "--update-lock", **without_mmap).code == 0
     assert slowly.run("apply", "--locked", **without_mmap).code == 0
     assert slowly.run("apply").code == 0
     assert mode(slowly) == "wal"
 
 
-@pytest.mark.parametrize("command", [("orders",), ("plan",), ("apply", "--no-wait")])
+@pytest.mark.parametrize("command", [("orders",), *effort([], [("plan",)]), ("apply", "--no-wait")])
 def test_a_log_from_elsewhere_is_taken_over_without_shared_memory(workspace, sandbox, without_mmap, command):
     """A run was killed where there is shared memory: its orders are known where there is none, and placed once."""
     offer(sandbox, "L", online=False)
     sandbox.order_delay = 3600
     workspace.write(MAY)
     with workspace.start("apply") as first:
-        until = time.monotonic() + 20
-        while not workspace.run("orders", "--json").json and time.monotonic() < until:
-            pass
+        wait_for(lambda: sandbox.orders and workspace.run("orders", "--json").json)
         first.kill()
     assert (workspace.mirror / ".sedas-sync" / "index.db-wal").stat().st_size
     assert workspace.run(*command, **without_mmap).code in (0, 3)

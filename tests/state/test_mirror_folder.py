@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import sedas_sync as ss
 from sedas_sync.files import tree_listing
@@ -131,7 +132,7 @@ def shown_in_small_letters(monkeypatch, root):
             if entry.path == entry.path.lower():
                 continue
             os.link(root / entry.path, root / entry.path.lower())
-            yield entry._replace(path=entry.path.lower())
+            yield replace(entry, path=entry.path.lower())
 
     monkeypatch.setattr(tree_listing, "scan", small)
 

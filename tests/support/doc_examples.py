@@ -6,8 +6,6 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workspaces import FEW
-
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -65,7 +63,7 @@ def run_examples(examples, workspace):
     for number, example in enumerate(examples):
         folder = workspace.path / f"{example.page.stem}-{number}"
         folder.mkdir()
-        replace(workspace, path=folder).write(FEW)
+        replace(workspace, path=folder).write()
         files.append(folder / "example.py")
         files[-1].write_text(example.text)
     return subprocess.run(

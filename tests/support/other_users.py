@@ -31,6 +31,17 @@ from sedas_sync.__main__ import main
 sys.exit(main())
 """
 """Runs a command line of sedas-sync."""
+COMMANDS = """
+import io, json
+from contextlib import redirect_stderr, redirect_stdout
+from sedas_sync.cli.main import run_command
+for line in list(sys.argv[1:]):
+    sys.argv[1:] = line.split()
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = run_command()
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+"""Runs several command lines, and prints the exit code, the output and the messages of each as JSON."""
 
 
 @pytest.fixture

@@ -62,8 +62,6 @@ def _loggers_restored():
 FORTNIGHT = 'aoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\n'
 OPTICAL = f'[dataset.optical]\n{FORTNIGHT}sensor = "optical"\nmax_cloud_cover = 50\n'
 RADAR = f'[dataset.radar]\n{FORTNIGHT}sensor = "sar"\n'
-FEW = OPTICAL + RADAR.replace("04-30", "05-02").replace("05-12", "05-02")
-"""Both datasets with few scenes, for tests that need no more: online and archived ones."""
 
 
 @dataclass

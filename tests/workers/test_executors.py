@@ -388,7 +388,7 @@ SECRET = Download(
 
 def job_of(root, download=SECRET):
     job = FetchJob(id="S2A", download=download, root=str(root), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
-    return RemoteJob(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
+    return RemoteJob(job=job, token=TOKEN, version=ss.__version__, number=1)
 
 
 def test_the_repr_and_pickle_of_a_job_have_no_secret(tmp_path):
@@ -459,12 +459,10 @@ with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror, ThreadPoolExecutor(
 @as_root
 def test_the_error_for_a_worker_of_another_user_says_what_to_do(common):  # noqa: F811  # the fixture
     place = common.path
-    announce_run(str(place), FOLDER, TOKEN)
+    announce_run(str(place), TOKEN)
     job, _ = hide_link(job_of(place))
     (place / "job").write_bytes(pickle.dumps(job))
-    asked = (
-        f"print(sedas_sync.workers.remote_job.check_worker({str(place)!r}, {FOLDER!r}, {TOKEN!r}, {ss.__version__!r}))"
-    )
+    asked = f"print(sedas_sync.workers.remote_job.check_worker({str(place)!r}, {TOKEN!r}, {ss.__version__!r}))"
     said = as_user(NOBODY, asked, cwd=place)
     expected = "may not read the links of this run, which is of the user root: start the workers as the user who runs"
     assert expected in said.stdout, said.stderr
@@ -477,14 +475,14 @@ def test_the_error_for_a_worker_of_another_user_says_what_to_do(common):  # noqa
 
 
 def test_a_worker_of_another_version_is_refused(tmp_path):
-    assert "and the run is of 0.0.1" in check_worker(str(tmp_path), "state", "token", "0.0.1").problem
+    assert "and the run is of 0.0.1" in check_worker(str(tmp_path), "token", "0.0.1").problem
 
 
 def test_a_worker_that_may_not_write_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "token").touch()
-    assert check_worker(str(tmp_path), "state", "token", ss.__version__).problem is None
-    assert [file.name for file in (tmp_path / "state").iterdir()] == ["token"]
+    (tmp_path / FOLDER).mkdir(parents=True)
+    (tmp_path / FOLDER / "token").touch()
+    assert check_worker(str(tmp_path), "token", ss.__version__).problem is None
+    assert [file.name for file in (tmp_path / FOLDER).iterdir()] == ["token"]
     real = os.open
 
     def refused(path, flags, *args, **kwargs):
@@ -493,20 +491,20 @@ def test_a_worker_that_may_not_write_is_refused(tmp_path, monkeypatch):
         return real(path, flags, *args, **kwargs)
 
     monkeypatch.setattr(os, "open", refused)
-    assert "cannot write to the mirror" in check_worker(str(tmp_path), "state", "token", ss.__version__).problem
+    assert "cannot write to the mirror" in check_worker(str(tmp_path), "token", ss.__version__).problem
 
 
 def test_a_worker_that_cannot_work_is_named_with_its_scene(tmp_path):
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "token").touch()
+    (tmp_path / FOLDER).mkdir(parents=True)
+    (tmp_path / FOLDER / "token").touch()
     download = Download(url="S2A.zip", local=LocalSource(root=str(tmp_path / "archive"), path="S2A.zip"))
     job = FetchJob(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial="S2A.part")
-    job = RemoteJob(job=job, state="state", token="token", version=ss.__version__, number=1)
+    job = RemoteJob(job=job, token="token", version=ss.__version__, number=1)
     outcome = run_job(job)
     assert str(outcome.error).endswith(
         f"; the worker {outcome.worker} has to see the archive's folder under the same path"
     )
-    held_lock(tmp_path, "S2A.part", "state").mkdir()
+    held_lock(tmp_path, "S2A.part").mkdir()
     outcome = run_job(job)
     assert str(outcome.error) == f"the worker {outcome.worker} cannot work in the mirror: Is a directory"
 
@@ -514,8 +512,8 @@ def test_a_worker_that_cannot_work_is_named_with_its_scene(tmp_path):
 # -- workers that are thought to be lost -----------------------------------------------------------------------------
 
 
-def held_lock(mirror, partial, state=FOLDER):
-    return mirror / state / f"{hashlib.sha256(partial.encode()).hexdigest()[:32]}.lock"
+def held_lock(mirror, partial):
+    return mirror / FOLDER / f"{hashlib.sha256(partial.encode()).hexdigest()[:32]}.lock"
 
 
 def test_a_scene_that_a_lost_worker_completed_is_not_downloaded_again(workspace, sandbox, mirror):
@@ -576,7 +574,7 @@ class Stray:
             path=f"{scene}.zip",
             partial=partial_path(ss.Scene(id=scene)),
         )
-        self.job = RemoteJob(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
+        self.job = RemoteJob(job=job, token=TOKEN, version=ss.__version__, number=1)
         self.outcome = None
         self._thread = threading.Thread(target=self._run)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import odata, rows
-from sedas_sync.archives.cdse.bucket import ProductFiles
+from sedas_sync.archives.cdse.bucket import BucketProducts
 from sedas_sync.archives.cdse.keycloak import cdse_login
 from sedas_sync.archives.cdse.kind import (
     LIVE_URL,
@@ -27,7 +27,7 @@ from sedas_sync.archives.cdse.kind import (
 )
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.lenient import Reporter, UnusableError, once, row_text
-from sedas_sync.archives.protocol import Archive, Orders, Warn
+from sedas_sync.archives.protocol import Archive, Orders, Warn, not_online
 from sedas_sync.archives.s3 import Buckets
 from sedas_sync.archives.s3_config import S3Config
 from sedas_sync.archives.web_archive import WebArchive, api_for
@@ -125,7 +125,6 @@ class CdseArchive(WebArchive):
             prompt=prompt,
             now=now,
         )
-        self._session = self._login.token
         self._narrow = True
 
     # -- the catalogue -----------------------------------------------------------------------------------------------
@@ -148,15 +147,12 @@ class CdseArchive(WebArchive):
                         page, following = future.result()
                         running |= {pool.submit(walk.step, stretch) for stretch in following}
                         yield from self._scenes(page, seen, names, warn, report)
-                    self._check_stopped()
+                    if self.stopped:
+                        raise ArchiveError("the search was stopped")
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
         if walk.problem:
             raise IncompleteSearch(walk.problem)
-
-    def _check_stopped(self) -> None:
-        if self.stopped:
-            raise ArchiveError("the search was stopped")
 
     def _scenes(
         self, page: Iterable[object], seen: set[str], names: set[str], warn: Warn, report: Reporter
@@ -199,13 +195,17 @@ class CdseArchive(WebArchive):
     def _search(self, condition: str, skip: int, *, narrow: bool = False) -> session.Reply:
         options = {"$filter": condition, **_OPTIONS, **({"$skip": str(skip)} if skip else {})}
         # A filter that the service cannot evaluate may fail with 500, which no repetition helps.
-        final = _is_server_error if narrow else None
-        return self._api.send("GET", odata.url(self._url, "Products", options), final=final, kind="search")
+        return self._api.send(
+            "GET",
+            odata.url(self._url, "Products", options),
+            final=lambda reply: narrow and reply.status == _SERVER_ERROR,
+            kind="search",
+        )
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes with these ids; see `Archive.look_up`.
 
-        One request has many ids. For unknown ids the list of deleted scenes tells the reason.
+        One request has many ids. The list of deleted scenes has the reason for an unknown id.
         """
         missing = list(dict.fromkeys(ids))
         # A long answer may have been cut to a page: only a request for few names shows that a name is unknown.
@@ -274,7 +274,7 @@ class CdseArchive(WebArchive):
         """
         del file  # every scene is one file
         if scene.download_url is None:
-            raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
+            raise not_online(scene)
         url, headers = self._login.link(scene.download_url, refused)
         if refused is not None and dict(headers) == dict(refused.headers):
             raise self._refusal(scene) if headers else ArchiveError(self._login.advice(url), status=403)
@@ -307,10 +307,6 @@ def _answer(reply: session.Reply, what: str) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
         raise ArchiveError(f"the archive answered {what} with something that is not an object")
     return answer
-
-
-def _is_server_error(reply: session.Reply) -> bool:
-    return reply.status == _SERVER_ERROR
 
 
 def _better(one: Scene | None, other: Scene) -> Scene:
@@ -359,4 +355,4 @@ def open_archive(opening: "Opening") -> Archive:
     )
     if not in_bucket:
         return archive
-    return ProductFiles(archive, Buckets(s3, api, opening.clock), api, server=server, files=config.files, reach=reach)
+    return BucketProducts(archive, Buckets(s3, api, opening.clock), api, server=server, files=config.files, reach=reach)

@@ -6,17 +6,18 @@ listed when it is downloaded: one request, and one for the product's own list of
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import PurePosixPath
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, ArchiveWrapper, Warn
+from sedas_sync.archives.protocol import Archive, ArchiveWrapper, Warn, not_online
 from sedas_sync.archives.s3 import Buckets, split
 from sedas_sync.archives.s3_config import SCHEME, Place
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model import product_listing
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.files import selects
-from sedas_sync.model.path_template import comparable, safe_name
+from sedas_sync.model.path_template import collisions, comparable, safe_name
 from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import named
 from sedas_sync.net import session
@@ -26,7 +27,7 @@ REQUESTS_PER_MINUTE = 1500
 ALL = ("*",)
 
 
-class ProductFiles(ArchiveWrapper):
+class BucketProducts(ArchiveWrapper):
     """The catalogue with the files of products in the bucket.
 
     Args:
@@ -87,7 +88,7 @@ class ProductFiles(ArchiveWrapper):
     def list_files(self, scene: Scene) -> Scene:
         """Return a scene with its files; see `ListsFiles`."""
         if scene.download_url is None:
-            raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
+            raise not_online(scene)
         place = scene.download_url
         key = split(place)[1]
         found = {}
@@ -133,7 +134,7 @@ class ProductFiles(ArchiveWrapper):
     def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the signed link to a file; see `Archive.locate`."""
         if scene.download_url is None:
-            raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
+            raise not_online(scene)
         if file is not None and file.url is None:
             # A lock file has only the names.
             alone = split(scene.download_url)[1].rpartition("/")[2] == file.name
@@ -155,14 +156,10 @@ def _check_names(place: str, names: Collection[str]) -> None:
     Raises:
         ArchiveError: Two names differ only in letter case, or one is the folder of another.
     """
-    taken: dict[str, str] = {}
+    for one, other, *_ in collisions({name: name for name in names}).values():
+        raise ArchiveError(f"{place} has two files whose names differ only in letter case: {one!r} and {other!r}")
+    taken = {comparable(name): name for name in names}
     for name in names:
-        other = taken.setdefault(comparable(name), name)
-        if other != name:
-            raise ArchiveError(f"{place} has two files whose names differ only in letter case: {other!r} and {name!r}")
-    for name in names:
-        parts = name.split("/")
-        for depth in range(1, len(parts)):
-            above = taken.get(comparable("/".join(parts[:depth])))
-            if above is not None:
+        for folder in PurePosixPath(name).parents:
+            if (above := taken.get(comparable(str(folder)))) is not None:
                 raise ArchiveError(f"{place} has the file {above!r}, which is also the folder of {name!r}")

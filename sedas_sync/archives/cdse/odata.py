@@ -162,7 +162,7 @@ def _product_type(name: str) -> Iterable[str]:
 
 
 def _channels(wanted: tuple[str, ...]) -> list[str]:
-    """Return the archive's words for scenes with all of these channels; empty if only the rules can tell."""
+    """Return the archive's words for scenes with all of these channels; empty if it has none."""
     alone = [(channel,) for channel in _CHANNELS]
     return ["&".join(channels) for channels in (*alone, *_PAIRS) if set(wanted) <= set(channels)]
 

@@ -34,7 +34,7 @@ SplitOtherwise = Callable[[Window, Collection[AnswerRow]], Iterable[list[Any]]]
 """Yields other ways to split a window: lists of values of `Window.part` that together cover it."""
 
 
-class Answer(Struct):
+class WindowAnswer(Struct):
     """What a search keeps of the answer for a window while it checks the window."""
 
     window: Window
@@ -91,7 +91,7 @@ class Answer(Struct):
         """Return the rows of this window that are in the time of another window."""
         return {name for name, start in self.starts.items() if window.start <= start <= window.stop}
 
-    def missing_in(self, other: "Answer") -> set[str]:
+    def missing_in(self, other: "WindowAnswer") -> set[str]:
         """Return the rows that another answer lacks although they are in its window or have no start."""
         window = other.window
         return {
@@ -100,7 +100,7 @@ class Answer(Struct):
             if (start := self.starts.get(name, self.outside.get(name))) is None or window.start <= start <= window.stop
         }
 
-    def add(self, ids: Collection[str], other: "Answer") -> None:
+    def add(self, ids: Collection[str], other: "WindowAnswer") -> None:
         """Add rows that another answer has for this window."""
         for name in ids:
             self.starts[name] = other.starts[name]
@@ -110,5 +110,5 @@ class Answer(Struct):
 
 
 _T = TypeVar("_T")
-Queries = Generator[list[Window], list[Answer], _T]
+Queries = Generator[list[Window], list[WindowAnswer], _T]
 """Yields windows to query and receives their answers in the same order."""

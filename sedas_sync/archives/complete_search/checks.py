@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.archives.complete_search import windows
-from sedas_sync.archives.complete_search.answers import SMALL, Answer, Queries, SplitArea, SplitOtherwise
+from sedas_sync.archives.complete_search.answers import SMALL, Queries, SplitArea, SplitOtherwise, WindowAnswer
 from sedas_sync.archives.complete_search.cap_model import NEVER, CapModel, Counts, total
 from sedas_sync.archives.complete_search.samples import samples_disagree
 from sedas_sync.archives.complete_search.windows import Window
@@ -82,7 +82,7 @@ class WindowChecks:
 
     # -- splits by time ----------------------------------------------------------------------------------------------
 
-    def _check(self, answer: Answer, *, page: bool, useless: int = 0) -> Check:
+    def _check(self, answer: WindowAnswer, *, page: bool, useless: int = 0) -> Check:
         """Check an answer by querying pieces of its window.
 
         Args:
@@ -119,7 +119,7 @@ class WindowChecks:
             self.ready.append(self._query(crowd) if missing else self._check(narrowed, page=False))
         yield from self._judge_pieces(answer, pieces, page=page, useless=useless)
 
-    def _check_crowded_second(self, answer: Answer, second: int) -> Check:
+    def _check_crowded_second(self, answer: WindowAnswer, second: int) -> Check:
         """Check a window whose rows share a second, with as few queries as possible, while no answer was cut."""
         window, crowd = answer.window, windows.around(answer.window, second)
         areas = self._split_area(window, answer.rows)
@@ -143,7 +143,7 @@ class WindowChecks:
                 self.ready.append(self._check(narrowed, page=False))
         yield from self._judge_pieces(answer, pieces, page=True, useless=0)
 
-    def _pieces(self, answer: Answer, starts: list[int], *, first_look: bool, page: bool) -> list[Window]:
+    def _pieces(self, answer: WindowAnswer, starts: list[int], *, first_look: bool, page: bool) -> list[Window]:
         """Split a window; if all its rows share a second, return what is around that second."""
         window = answer.window
         if not starts:
@@ -162,9 +162,9 @@ class WindowChecks:
 
     # -- pieces of a window ------------------------------------------------------------------------------------------
 
-    def _judge_pieces(self, answer: Answer, pieces: list[Answer], *, page: bool, useless: int) -> Check:
+    def _judge_pieces(self, answer: WindowAnswer, pieces: list[WindowAnswer], *, page: bool, useless: int) -> Check:
         """Accept the pieces that agree with their window and are small enough; check the others."""
-        acceptable: list[Answer] = []
+        acceptable: list[WindowAnswer] = []
         for piece in pieces:
             same_time = [other for other in pieces if other.window.start <= piece.window.start <= other.window.stop]
             lost = answer.ids_in(piece.window).difference(*(other.ids for other in same_time))
@@ -183,7 +183,7 @@ class WindowChecks:
             self._check_piece(piece, answer, page=next_page, useless=next_useless)
         yield from self._test_by_samples(acceptable)
 
-    def _check_piece(self, piece: Answer, parent: Answer, *, page: bool, useless: int) -> None:
+    def _check_piece(self, piece: WindowAnswer, parent: WindowAnswer, *, page: bool, useless: int) -> None:
         model = self._model
         below_cap = model.is_known and bool(piece.counts) and model.is_complete(piece.counts)
         # If long answers always lack the same rows, an answer that has others is not long.
@@ -194,7 +194,7 @@ class WindowChecks:
             self._check_older_half(piece) if likely_complete else self._check(piece, page=page, useless=useless)
         )
 
-    def _check_older_half(self, answer: Answer) -> Check:
+    def _check_older_half(self, answer: WindowAnswer) -> Check:
         """Check a window that seems to be below the cap by querying only its older half."""
         window = answer.window
         if window.start < window.stop:
@@ -209,7 +209,7 @@ class WindowChecks:
         if self._model.is_known:
             self.accepted.append(AcceptedWindow(window, answer.counts, below_cap=True))
 
-    def _is_small_enough(self, piece: Answer, parent: Answer) -> bool:
+    def _is_small_enough(self, piece: WindowAnswer, parent: WindowAnswer) -> bool:
         """Return whether a piece that agrees with its parent is small enough to be accepted."""
         if not piece.counts and not parent.counts:
             return True
@@ -218,7 +218,7 @@ class WindowChecks:
         one_row = len(piece.ids) == 1
         return self._model.is_complete(piece.counts) or (not self._model.cuts and (only_neighbours or one_row))
 
-    def _confirm_cut(self, answer: Answer, missing: set[str]) -> Check:
+    def _confirm_cut(self, answer: WindowAnswer, missing: set[str]) -> Check:
         """Record that an answer was cut because it lacks rows, unless the catalogue has grown."""
         # While the cap is known by its size, two full answers are expected to agree.
         misleading = answer.confirmed and not (self._model.may_be_fixed and not self._model.is_complete(answer.counts))
@@ -229,7 +229,7 @@ class WindowChecks:
 
     # -- samples -----------------------------------------------------------------------------------------------------
 
-    def _test_by_samples(self, acceptable: list[Answer]) -> Check:
+    def _test_by_samples(self, acceptable: list[WindowAnswer]) -> Check:
         """Accept answers. Those that are longer than any that was sampled must agree with samples first (rule 9).
 
         While samples of a longer answer are under way in another check, shorter answers are accepted for the moment.
@@ -272,7 +272,7 @@ class WindowChecks:
 
     # -- rows that time cannot split ---------------------------------------------------------------------------------
 
-    def _check_without_time(self, answer: Answer, level: int = 0) -> Check:
+    def _check_without_time(self, answer: WindowAnswer, level: int = 0) -> Check:
         """Check a window that time cannot split, such as one second, by splitting it any other way (rules 7 and 8)."""
         if self._accept(answer):
             return
@@ -305,13 +305,13 @@ class WindowChecks:
                 return
         self.unresolved.append(window)
 
-    def _other_splits(self, answer: Answer) -> Iterator[list[Any]]:
+    def _other_splits(self, answer: WindowAnswer) -> Iterator[list[Any]]:
         areas = self._split_area(answer.window, answer.rows)
         if areas:
             yield areas
         yield from self._split_otherwise(answer.window, answer.rows)
 
-    def _accept(self, answer: Answer, *, handful: bool = False) -> bool:
+    def _accept(self, answer: WindowAnswer, *, handful: bool = False) -> bool:
         """Accept an answer for its size, or as a handful. Return whether its window needs no further check."""
         if answer.incomplete or not answer.ids:
             return not answer.incomplete
@@ -325,7 +325,7 @@ class WindowChecks:
         self.accepted.append(AcceptedWindow(answer.window, answer.counts, handful=True))
         return True
 
-    def _compare_with_years(self, answer: Answer) -> Check:
+    def _compare_with_years(self, answer: WindowAnswer) -> Check:
         """Look for an answer that is longer, or that lacks rows and so shows a cap, ten years before and after."""
         window = answer.window
         start = min(window.start, max(EARLIEST, window.start - COMPARED_SECONDS))
@@ -337,12 +337,12 @@ class WindowChecks:
             yield from self._confirm_cut(answer, missing)
 
 
-def _all_alike(answer: Answer, pieces: list[Answer]) -> bool:
+def _all_alike(answer: WindowAnswer, pieces: list[WindowAnswer]) -> bool:
     """Return whether each piece has the same answer as the window, wherever the piece lies."""
     return any(piece.ignores_window for piece in pieces) and all(piece.ids == answer.ids for piece in pieces)
 
 
-def _full_groups(model: CapModel, answer: Answer) -> list[list[int]]:
+def _full_groups(model: CapModel, answer: WindowAnswer) -> list[list[int]]:
     """Return the starts of the rows of each group that may have reached the cap."""
     ways = model.full_ways(answer.counts)
     groups: dict[tuple[int, Any], list[int]] = {}

@@ -1,11 +1,11 @@
 """Samples: queries for a few rows that show if a long answer was cut (rule 9)."""
 
 from sedas_sync.archives.complete_search import windows
-from sedas_sync.archives.complete_search.answers import Answer, Queries
+from sedas_sync.archives.complete_search.answers import Queries, WindowAnswer
 from sedas_sync.archives.complete_search.cap_model import CapModel
 
 
-def samples_disagree(model: CapModel, answers: list[Answer]) -> Queries[bool]:
+def samples_disagree(model: CapModel, answers: list[WindowAnswer]) -> Queries[bool]:
     """Query samples inside long answers; return whether they have rows that a long answer lacks.
 
     Args:
@@ -21,7 +21,7 @@ def samples_disagree(model: CapModel, answers: list[Answer]) -> Queries[bool]:
     return False
 
 
-def _was_cut(model: CapModel, answers: list[Answer], sample: Answer) -> Queries[bool]:
+def _was_cut(model: CapModel, answers: list[WindowAnswer], sample: WindowAnswer) -> Queries[bool]:
     """Record the shortest answer that lacks rows of a sample, unless the catalogue has grown."""
     cut = [(answer.length, position) for position, answer in enumerate(answers) if sample.missing_in(answer)]
     if not cut:

@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from msgspec import Struct
 
 from sedas_sync.archives.complete_search import windows
-from sedas_sync.archives.complete_search.answers import Answer, AnswerRow, Ask, SplitArea, SplitOtherwise
+from sedas_sync.archives.complete_search.answers import AnswerRow, Ask, SplitArea, SplitOtherwise, WindowAnswer
 from sedas_sync.archives.complete_search.cap_model import HOPELESS_CAP, CapModel
 from sedas_sync.archives.complete_search.checks import Check, WindowChecks
 from sedas_sync.archives.complete_search.windows import Window
@@ -60,7 +60,7 @@ class _Waiting(Struct, eq=False):
 
     check: Check
     windows: list[Window]
-    answers: list[Answer | None]
+    answers: list[WindowAnswer | None]
     missing: int
 
 
@@ -93,7 +93,7 @@ class _Search:
                 future = self._answered.get()
                 check, position = self._sent.pop(future)
                 rows = future.result()
-                answer = Answer.of(check.windows[position], rows)
+                answer = WindowAnswer.of(check.windows[position], rows)
                 self._model.observe(answer.counts)
                 check.answers[position] = answer
                 check.missing -= 1
@@ -116,7 +116,7 @@ class _Search:
         while self._checks.ready:
             self._resume(threads, self._checks.ready.pop(), None)
 
-    def _resume(self, threads: Pool, check: Check, answers: list[Answer] | None) -> None:
+    def _resume(self, threads: Pool, check: Check, answers: list[WindowAnswer] | None) -> None:
         try:
             asked = next(check) if answers is None else check.send(answers)
         except StopIteration:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from eodag import EOProduct
 
 from sedas_sync.archives.eodag.kind import EodagConfig
-from sedas_sync.archives.eodag.links import Links
+from sedas_sync.archives.eodag.links import EodagLinks
 from sedas_sync.archives.eodag.orders import EodagOrders
 from sedas_sync.archives.eodag.products import scene_of
 from sedas_sync.archives.eodag.provider import Provider
@@ -48,7 +48,7 @@ class EodagArchive:
         self.identity = f"eodag {provider.name}"
         self._provider = provider
         self._config = config
-        self._links = Links(provider, config)
+        self._links = EodagLinks(provider, config)
         self._orders = EodagOrders(provider, self.identity, self._product) if provider.takes_orders else None
         self._longest = 0
         """Products of the longest page: no limit of the provider is lower."""
@@ -115,7 +115,7 @@ class EodagArchive:
     # -- searches ------------------------------------------------------------------------------------------------------
 
     def _walk(self, query: Query, span: Span, limit: int | None) -> Generator[Page, None, Walk]:
-        """Follow the pages of a search as far as eodag goes, and say whether that is the end."""
+        """Follow the pages of a search as far as eodag goes, and return whether that is the end."""
         provider, walk = self._provider, Walk()
         result = provider.ask(lambda: self._search(query, span, limit), _SEARCH)
         pages, last = result.next_page(update=False), len(result)

@@ -20,7 +20,7 @@ _VALID = 3600
 _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
-class Buckets:
+class EodagBuckets:
     """The buckets of one provider."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Buckets:
         client = self._client(plugin, bucket)
         request = {"Bucket": bucket, "Key": key, **({"RequestPayer": "requester"} if pays else {})}
         if not getattr(plugin.config, "support_presign_url", True):
-            size = file.size or _size(client, request)
+            size = file.size or int(_asked(lambda: client.head_object(**request))["ContentLength"])
             return Download(url=address, open=_opener(client, request), size=size, digest=file.digest)
         headers = {"x-amz-request-payer": "requester"} if pays else {}
         url = str(client.generate_presigned_url("get_object", Params=request, ExpiresIn=_VALID))
@@ -81,10 +81,6 @@ def _region(client: Any, bucket: str) -> str | None:
         answer = error.response
     region = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
     return region if isinstance(region, str) else None
-
-
-def _size(client: Any, request: dict[str, str]) -> int:
-    return int(_asked(lambda: client.head_object(**request))["ContentLength"])
 
 
 def _opener(client: Any, request: dict[str, str]) -> Callable[[int, int | None], BinaryIO]:

@@ -1,4 +1,4 @@
-"""Links to the files of eodag's products, with the login of eodag's plug-ins.
+"""EodagLinks to the files of eodag's products, with the login of eodag's plug-ins.
 
 A secret goes to the provider's own site only: to addresses that the plug-in's `matching_url` names, to hosts below the
 registered name of the catalogue's host, and to those of `trusted_hosts` that the environment names too.
@@ -16,9 +16,10 @@ from eodag import EOProduct
 from msgspec.structs import replace
 from publicsuffixlist import PublicSuffixList
 
-from sedas_sync.archives.eodag.buckets import Buckets, signer
+from sedas_sync.archives.eodag.buckets import EodagBuckets, signer
 from sedas_sync.archives.eodag.kind import VARIABLES, EodagConfig
 from sedas_sync.archives.eodag.provider import Provider
+from sedas_sync.archives.protocol import not_online
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.hosts import in_both, matches_any
 from sedas_sync.model.scene import Download, Reach, RemoteFile, Scene
@@ -32,7 +33,7 @@ _ANY_CHARACTER = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.(?![*+?{])")
 """Finds the dots of a regular expression that stand for one character, and what must not be taken for one."""
 
 
-class Links:
+class EodagLinks:
     """The links of one provider.
 
     Args:
@@ -45,7 +46,7 @@ class Links:
         self._config = config
         self._site = _site(urlsplit(provider.endpoint).hostname or "")
         self._trusted = in_both(config.trusted_hosts, hosts_of(VARIABLES))
-        self._buckets = Buckets()
+        self._buckets = EodagBuckets()
         self._reach = Reach(api=provider.endpoint, trusted_hosts=config.trusted_hosts)
 
     def locate(self, scene: Scene, file: RemoteFile, refused: Download | None) -> Download:
@@ -57,7 +58,7 @@ class Links:
         """
         address = file.url
         if not scene.online or not address:
-            raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
+            raise not_online(scene)
         located = self._provider.ask(
             lambda: self._download(scene, file, address, renew=refused is not None), "the login"
         )

@@ -72,7 +72,10 @@ class EodagOrders:
         else:
             product = self._provider.product(known)
             try:
-                self._provider.ask(lambda: self._ask_state(product), "the state of an order")
+                self._provider.ask(
+                    lambda: product.downloader._order_status(product=product, auth=_login(product)),  # noqa: SLF001
+                    "the state of an order",
+                )
             except ArchiveError as error:
                 if isinstance(error.__cause__, DownloadError) and error.__cause__.__cause__ is None:
                     # eodag raises this if the provider states that the order has failed.
@@ -81,9 +84,6 @@ class EodagOrders:
         if product is None or product.properties.get("order:status") != ONLINE:
             return replace(order, state=OrderState.PENDING)
         return replace(order, state=OrderState.READY, download_url=product.remote_location)
-
-    def _ask_state(self, product: EOProduct) -> None:
-        product.downloader._order_status(product=product, auth=_login(product))  # noqa: SLF001
 
 
 def _data(known: dict[str, Any]) -> str:

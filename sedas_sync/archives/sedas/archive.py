@@ -32,6 +32,7 @@ from sedas_sync.net.credentials import Credentials
 from sedas_sync.net.policy import may_see_token
 
 _NOT_FOUND = 404
+_SENSORS: dict[str, Literal["all", "optical", "sar"]] = {"all": "all", "optical": "optical", "sar": "sar"}
 
 
 class SedasArchive(WebArchive):
@@ -352,11 +353,14 @@ def _query(
     source_group: str | None,
     filters: Mapping[str, Any] | None,
 ) -> Query:
+    wanted = _SENSORS.get(sensor.strip().lower())
+    if wanted is None:
+        raise ValueError(f"sensor is {sensor!r}; it must be one of {', '.join(_SENSORS)}")
     query = Query(
         aoi=aoi_wkt,
         start=_time("start", start),
         stop=_time("stop", stop),
-        sensor=_sensor(sensor),
+        sensor=wanted,
         satellite=satellite or None,
         source_group=source_group or None,
         filters=dict(filters or {}),
@@ -375,18 +379,6 @@ def _time(argument: str, value: str | datetime) -> datetime:
         return to_time(value)
     except ValueError:
         raise ValueError(f"{argument} is {value!r}; it must be ISO 8601, such as '2019-04-30T00:00:00Z'") from None
-
-
-def _sensor(text: str) -> Literal["all", "optical", "sar"]:
-    match text.strip().lower():
-        case "all":
-            return "all"
-        case "optical":
-            return "optical"
-        case "sar":
-            return "sar"
-        case _:
-            raise ValueError(f"sensor is {text!r}; it must be one of all, optical, sar")
 
 
 def open_archive(opening: Opening) -> SedasArchive:

@@ -48,7 +48,7 @@ def search_body(query: Query) -> dict[str, Any]:
         sensor = "sar"
         filters["sarProductType"] = product_type
     if query.max_cloud_cover is not None and sensor == "optical":
-        filters["maxCloudPercent"] = _number(math.ceil(query.max_cloud_cover))
+        filters["maxCloudPercent"] = math.ceil(query.max_cloud_cover)
     if query.orbit_direction:
         filters["orbitDirection"] = query.orbit_direction.upper()
     if len(query.polarisation) == 1:
@@ -73,7 +73,3 @@ def search_body(query: Query) -> dict[str, Any]:
     if group := query.source_group or family:
         body["sourceGroup"] = group
     return body
-
-
-def _number(value: float) -> float:
-    return int(value) if value == int(value) else value

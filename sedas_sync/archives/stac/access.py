@@ -191,7 +191,8 @@ class PlanetaryComputer:
         """
         parts = urlsplit(url)
         host, container = parts.hostname or "", parts.path.lstrip("/").partition("/")[0]
-        if not self._signs(url, host) or not container or parse_qs(parts.query).keys() >= _SIGNED:
+        signs = host and container and may_see_token(url, NOWHERE, (f"*{_BLOBS}", *self._trusted))
+        if not signs or parse_qs(parts.query).keys() >= _SIGNED:
             return url, NOTHING
         signature = self._signature(host.partition(".")[0], container, renew=refused is not None)
         query = f"{parts.query}&{signature.query}" if parts.query else signature.query
@@ -200,9 +201,6 @@ class PlanetaryComputer:
     def advice(self, url: str) -> str:  # noqa: ARG002
         """See `Access`."""
         return "the storage refuses links with a signature of the Planetary Computer, or this link needs none"
-
-    def _signs(self, url: str, host: str) -> bool:
-        return may_see_token(url, NOWHERE, (f"*{_BLOBS}", *self._trusted)) and bool(host)
 
     def _signature(self, account: str, container: str, *, renew: bool) -> _Signature:
         # One request at a time: the second caller uses the token of the first.

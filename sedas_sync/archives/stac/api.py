@@ -1,6 +1,6 @@
 """Requests to a STAC API: its landing page, one item, and all pages of a search.
 
-A walk follows the pages of one search to the last one. `whole_search` makes searches of walks, and says when one is
+A walk follows the pages of one search to the last one. `whole_search` makes searches of walks, and decides when one is
 complete.
 """
 
@@ -48,7 +48,7 @@ class Capabilities(Struct, frozen=True):
     """The language of conditions; None if the API takes none."""
 
 
-class _Request(Struct, frozen=True):
+class _StacRequest(Struct, frozen=True):
     method: str
     url: str
     body: Body | None
@@ -131,7 +131,7 @@ class StacApi:
         with self._lock:
             if self._page_of_landing is None:
                 what = "the request for its landing page"
-                reply = self._send(_Request("GET", self._url, None), what)
+                reply = self._send(_StacRequest("GET", self._url, None), what)
                 if not reply.ok:
                     raise reply.error(what)
                 self._page_of_landing = [reply.json(what)]
@@ -196,7 +196,7 @@ class StacApi:
     def item(self, collection: str, item_id: str) -> dict[str, Any] | None:
         """Return one item; None if it does not exist."""
         url = f"{self._url.rstrip('/')}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
-        reply = self._send(_Request("GET", url, None), "the request for an item")
+        reply = self._send(_StacRequest("GET", url, None), "the request for an item")
         if reply.status == _NOT_FOUND:
             return None
         if not reply.ok:
@@ -206,7 +206,7 @@ class StacApi:
 
     def _first(
         self, capabilities: Capabilities, query: Body, wanted: tuple[Condition, ...], limit: int | None
-    ) -> tuple[_Request, dict[str, Any]]:
+    ) -> tuple[_StacRequest, dict[str, Any]]:
         """Request the first page, with less each time that the server does not understand it.
 
         What it did not understand is remembered only if the rest succeeds: otherwise something else was wrong.
@@ -238,13 +238,12 @@ class StacApi:
             else:
                 raise reply.error("a search")
 
-    def _next(self, request: _Request, page: Mapping[str, Any]) -> _Request | None:
+    def _next(self, request: _StacRequest, page: Mapping[str, Any]) -> _StacRequest | None:
         link = _link(page, "next")
         if link is None:
             return None
         url = self._safe(_joined(request.url, link["href"]))
-        method = str(link.get("method", "GET")).upper()
-        body = link.get("body")
+        method, body = _method(link), link.get("body")
         if method == "POST":
             given = body if isinstance(body, dict) else {}
             body = {**(request.body or {}), **given} if link.get("merge") else given or request.body
@@ -252,7 +251,7 @@ class StacApi:
         sent = {str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
         if urlsplit(url).netloc != urlsplit(self._url).netloc:
             sent = {}
-        return _Request(method, url, body if method == "POST" else None, tuple(sorted(sent.items())))
+        return _StacRequest(method, url, body if method == "POST" else None, tuple(sorted(sent.items())))
 
     def _safe(self, url: str) -> str:
         """Return a URL of the same host with https, if a proxy of the server has changed it to plain http."""
@@ -264,7 +263,7 @@ class StacApi:
         return url
 
     def _send(
-        self, request: _Request, what: str, *, final: Callable[[session.Reply], bool] | None = None
+        self, request: _StacRequest, what: str, *, final: Callable[[session.Reply], bool] | None = None
     ) -> session.Reply:
         headers = {**dict(request.headers), **self._access.headers(request.url)}
         reply = self._api.send(
@@ -287,15 +286,15 @@ def _asks_for_login(reply: session.Reply) -> bool:
     return is_page and bool(_LOGIN.search(reply.body))
 
 
-def _request(capabilities: Capabilities, query: Body) -> _Request:
+def _request(capabilities: Capabilities, query: Body) -> _StacRequest:
     if capabilities.method == "POST":
-        return _Request("POST", capabilities.search, query)
+        return _StacRequest("POST", capabilities.search, query)
     flat = {name: _flat(value) for name, value in query.items()}
     address = _with_query(capabilities.search, flat)
     if len(address) > LONGEST_ADDRESS and "intersects" in query:
         flat = {name: _flat(value) for name, value in _as_box(query).items()}
         address = _with_query(capabilities.search, flat)
-    return _Request("GET", address, None)
+    return _StacRequest("GET", address, None)
 
 
 def _as_box(query: Body) -> Body:

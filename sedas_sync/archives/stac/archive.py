@@ -11,7 +11,7 @@ from sedas_sync.archives.cdse.archive import CONNECTIONS as CDSE_CONNECTIONS
 from sedas_sync.archives.cdse.bucket import REQUESTS_PER_MINUTE
 from sedas_sync.archives.cdse.keycloak import cdse_login
 from sedas_sync.archives.lenient import Reporter, UnusableError, once
-from sedas_sync.archives.protocol import Orders, Warn
+from sedas_sync.archives.protocol import Orders, Warn, not_online
 from sedas_sync.archives.s3 import Buckets
 from sedas_sync.archives.s3 import hosts_of as s3_hosts
 from sedas_sync.archives.s3_config import SCHEME, S3Config
@@ -159,7 +159,7 @@ class StacArchive(WebArchive):
         wanted = file or scene.files[0]
         url = wanted.url
         if not scene.online or url is None:
-            raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
+            raise not_online(scene)
         if url.startswith(SCHEME):
             return self._in_bucket(scene, wanted, url, refused)
         if refused is not None:

@@ -23,7 +23,7 @@ _TABLE = """
 _FAULTS = (OSError, sqlite3.Error, zlib.error)
 
 
-class Document(NamedTuple):
+class CachedDocument(NamedTuple):
     """A file as a server sent it."""
 
     body: bytes
@@ -50,17 +50,17 @@ class DocumentCache:
         self._path = path
         self._database: sqlite3.Connection | None = None
 
-    def get(self, url: str) -> Document | None:
+    def get(self, url: str) -> CachedDocument | None:
         """Return a file that the server can be asked about; None if it is not known."""
         try:
             if (database := self._open()) is not None:
                 row = database.execute("SELECT body, etag, modified FROM documents WHERE url = ?", (url,)).fetchone()
-                return None if row is None else Document(zlib.decompress(row[0]), row[1], row[2])
+                return None if row is None else CachedDocument(zlib.decompress(row[0]), row[1], row[2])
         except _FAULTS:
             self._give_up()
         return None
 
-    def put(self, url: str, document: Document) -> None:
+    def put(self, url: str, document: CachedDocument) -> None:
         """Remember a file, if the server can be asked about it later."""
         if not document.conditions or len(document.body) > _MOST:
             return

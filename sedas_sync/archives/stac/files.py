@@ -5,7 +5,6 @@ Pure. A file has the same name whatever else is selected, because all assets of 
 
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -18,6 +17,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.archives.stac.storage import Storage, storage_of
+from sedas_sync.model.files import above
+from sedas_sync.model.path_template import comparable
 from sedas_sync.model.path_template import safe_name as _safe_name
 from sedas_sync.model.scene import NOTHING, RemoteFile
 
@@ -102,7 +103,10 @@ def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str], buckets:
     """
     links = _Links(base, item["properties"], buckets)
     assets = {key: asset for key, asset in item["assets"].items() if _has_link(asset)}
-    keys = _matching(assets, patterns) if patterns else _data(assets)
+    if patterns:
+        keys = sorted(key for key in assets if any(fnmatchcase(key, pattern) for pattern in patterns))
+    else:
+        keys = _data(assets)
     problems = {key: problem for key in keys if (problem := links.problem(assets[key]))}
     lost = problems.keys()
     chosen = [key for key in keys if key not in problems] or keys
@@ -133,10 +137,6 @@ def _worth_reporting(problems: Mapping[str, str], chosen: list[str], assets: Map
         for key, problem in problems.items()
         if key in chosen or not (whole or taken & _marks(key, assets[key]))
     }
-
-
-def _matching(assets: Mapping[str, Any], patterns: Sequence[str]) -> list[str]:
-    return sorted(key for key in assets if any(fnmatchcase(key, pattern) for pattern in patterns))
 
 
 def _data(assets: Mapping[str, Any]) -> list[str]:
@@ -361,25 +361,15 @@ def _names(assets: Mapping[str, Any]) -> dict[str, str]:
     wanted = {key: _local_path(asset) or _file_name(key, asset) for key, asset in assets.items() if _has_link(asset)}
     same = {key: assets[key]["href"] for key in wanted}
     taken: Counter[str] = Counter()
-    for plain, _ in {(_plain(name), same[key]) for key, name in wanted.items()}:
+    for plain, _ in {(comparable(name), same[key]) for key, name in wanted.items()}:
         taken[plain] += 1
-        taken.update(_above(plain))
+        taken.update(above(plain))
     names = {}
     for key, name in wanted.items():
-        plain = _plain(name)
-        alone = taken[plain] == 1 and not any(above in map(_plain, wanted.values()) for above in _above(plain))
+        plain = comparable(name)
+        alone = taken[plain] == 1 and not any(folder in map(comparable, wanted.values()) for folder in above(plain))
         names[key] = name if alone else safe_name(f"{key}-{name.rpartition('/')[2]}")
     return names
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name.casefold())
-
-
-def _above(name: str) -> Iterator[str]:
-    while "/" in name:
-        name = name.rpartition("/")[0]
-        yield name
 
 
 def _local_path(asset: Mapping[str, Any]) -> str | None:

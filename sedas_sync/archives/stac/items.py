@@ -68,6 +68,8 @@ def scene_of_item(
         for key, problem in choice.problems.items():
             report(f"its asset {key} cannot be downloaded and is left out: {problem}")
     offline = unavailable_reason(item, choice.keys)
+    if offline is not None:
+        offline = f"{offline}; this API takes no orders: order it at its provider"
     platform, constellation = read.word("platform"), read.word("constellation")
     instruments = tuple(read.words("instruments")) or tuple(filter(None, (read.word("instrument"),)))
     product_type = read.first("product:type", "sar:product_type", "s2:product_type", "processing:level")
@@ -80,7 +82,7 @@ def scene_of_item(
         satellite=platform,
         instrument=intern("/".join(instruments)) or None,
         mode=read.word("sar:instrument_mode"),
-        source_group=_group(platform, constellation),
+        source_group=group_of(spelled(platform or constellation or "")) or constellation,
         product_type=product_type,
         orbit=read.whole("sat:absolute_orbit"),
         orbit_direction=(read.word("sat:orbit_state") or "").upper() or None,
@@ -92,7 +94,7 @@ def scene_of_item(
         assets=choice.files,
         unselected=choice.unselected,
         download_url=choice.files[0].url if choice.fetchable and offline is None else None,
-        offline=never or (None if offline is None else _order_elsewhere(offline)),
+        offline=never or offline,
         never=never is not None,
         thumbnail_url=_picture(item, own, "thumbnail"),
         quicklook_url=_picture(item, own, "overview"),
@@ -103,10 +105,6 @@ def scene_of_item(
     )
     size = total_size(whole)
     return whole if size is None else replace(whole, size=size)
-
-
-def _order_elsewhere(reason: str) -> str:
-    return f"{reason}; this API takes no orders: order it at its provider"
 
 
 def _why_nothing(choice: Choice, patterns: Sequence[str]) -> str:
@@ -157,10 +155,6 @@ def _picture(item: Mapping[str, Any], own: str, role: str) -> str | None:
             if role in (roles if isinstance(roles, list) and roles else [key]):
                 return _joined(own, asset["href"])
     return None
-
-
-def _group(platform: str | None, constellation: str | None) -> str | None:
-    return group_of(spelled(platform or constellation or "")) or constellation
 
 
 def _tile(read: Properties) -> str | None:

@@ -28,7 +28,7 @@ _PLAIN = frozenset({32, 40, 64, 96, 128})
 def digest_of(multihash: Any) -> str | None:
     """Read a multihash in hex as `algorithm:hex`; None if it is not one, or its algorithm is unknown.
 
-    A plain checksum, as in the Sentinel-1 RTC of the Planetary Computer, is returned as it is; its length tells the
+    A plain checksum, as in the Sentinel-1 RTC of the Planetary Computer, is returned as it is; its length shows the
     algorithm.
 
     >>> digest_of("1114" + 40 * "0") == "sha1:" + 40 * "0"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from sedas_sync.archives.stac.access import Access
-from sedas_sync.archives.stac.document_cache import Document, DocumentCache
+from sedas_sync.archives.stac.document_cache import CachedDocument, DocumentCache
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.files.threads import Pool
 from sedas_sync.net import redact, session
@@ -37,7 +37,7 @@ MOST_FILES = 1_000_000
 Feature = dict[str, Any]
 
 
-class Listed(NamedTuple):
+class ListedItem(NamedTuple):
     """An item of a catalogue."""
 
     item: Feature
@@ -73,7 +73,7 @@ class StaticCatalogue:
         self._problems: list[str] = []
         self._gone = 0
 
-    def items(self) -> Iterator[Listed]:
+    def items(self) -> Iterator[ListedItem]:
         """Yield all items.
 
         Raises:
@@ -87,7 +87,7 @@ class StaticCatalogue:
                 # Packed, because 100,000 items as objects need gigabytes.
                 self._items = [(zlib.compress(json.dumps(one.item).encode(), 1), one.base, one.within) for one in read]
         for packed, base, within in self._items:
-            yield Listed(json.loads(zlib.decompress(packed)), base, within)
+            yield ListedItem(json.loads(zlib.decompress(packed)), base, within)
         if self._problems:
             more = f" and {len(self._problems) - 1} more files" if len(self._problems) > 1 else ""
             raise IncompleteSearch(f"the catalogue could not be read whole: {self._problems[0]}{more}")
@@ -99,10 +99,10 @@ class StaticCatalogue:
 
     # -- files that link to each other -------------------------------------------------------------------------------
 
-    def _crawl(self) -> Iterator[Listed]:
+    def _crawl(self) -> Iterator[ListedItem]:
         seen = {self._url}
         ahead = [_Link(self._url, is_item=False, within=())]
-        running: dict[Future[Document | None], _Link] = {}
+        running: dict[Future[CachedDocument | None], _Link] = {}
         with Pool(AT_ONCE) as pool:
             try:
                 while ahead or running:
@@ -126,7 +126,7 @@ class StaticCatalogue:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._cache.close(whole=not (ahead or running or self._problems))
 
-    def _content(self, future: "Future[Document | None]", link: _Link) -> dict[str, Any] | None:
+    def _content(self, future: "Future[CachedDocument | None]", link: _Link) -> dict[str, Any] | None:
         """Return what a file contains; None if it is not there, or cannot be used."""
         shown = redact.shorten(link.url, 120)
         try:
@@ -149,7 +149,7 @@ class StaticCatalogue:
             self._problems.append(f"{shown} {'does not exist' if document is None else 'is no catalogue'}")
         return None
 
-    def _fetch(self, url: str, known: Document | None) -> Document | None:
+    def _fetch(self, url: str, known: CachedDocument | None) -> CachedDocument | None:
         """Request a file, or only whether it has changed; None if it does not exist."""
         headers = {**self._access.headers(url), **({} if known is None else known.conditions)}
         reply = self._api.send("GET", url, headers=headers, kind="search")
@@ -161,11 +161,11 @@ class StaticCatalogue:
             raise AuthenticationError(f"{reply.error('the request for a catalogue')}; {self._access.advice(url)}")
         if not reply.ok:
             raise reply.error("the request for a catalogue")
-        return Document(reply.body, reply.headers.get("ETag"), reply.headers.get("Last-Modified"))
+        return CachedDocument(reply.body, reply.headers.get("ETag"), reply.headers.get("Last-Modified"))
 
     # -- GeoParquet --------------------------------------------------------------------------------------------------
 
-    def _read_parquet(self) -> Iterator[Listed]:
+    def _read_parquet(self) -> Iterator[ListedItem]:
         try:
             rustac = import_module("rustac")
         except ImportError:
@@ -187,7 +187,7 @@ class StaticCatalogue:
                 raise ArchiveError(
                     f"{redact.shorten(self._url, 120)} cannot be read as STAC GeoParquet: {error}"
                 ) from None
-        yield from (Listed(item, self._url, ()) for item in listed["features"])
+        yield from (ListedItem(item, self._url, ()) for item in listed["features"])
 
 
 def is_parquet(url: str) -> bool:
@@ -203,11 +203,11 @@ def is_catalogue(landing: Any) -> bool:
     return any(_items_in(landing, here)) or isinstance(landing.get("features"), list) or any(_links(landing, here))
 
 
-def _items_in(document: Mapping[str, Any], at: _Link) -> Iterator[Listed]:
+def _items_in(document: Mapping[str, Any], at: _Link) -> Iterator[ListedItem]:
     """Yield the items that a file contains."""
     features = document.get("features")
     found = [document] if document.get("type") == "Feature" else features if isinstance(features, list) else []
-    yield from (Listed(dict(item), at.url, at.within) for item in found if isinstance(item, dict))
+    yield from (ListedItem(dict(item), at.url, at.within) for item in found if isinstance(item, dict))
 
 
 def _links(document: Mapping[str, Any], at: _Link) -> Iterator[_Link]:

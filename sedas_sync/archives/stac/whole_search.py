@@ -6,7 +6,7 @@ cut both at the same length. Otherwise it is asked again in parts of its time sp
 *   A page that may be as long as the server's limit, without a count, is not the end of a search. Each part is shorter,
     so it is complete, or it is split again. (A public service left out its `next` links in January 2026.)
 *   A page that the server refuses, as some do beyond 10,000 items, is no end either.
-*   A count that is not met may be an estimate. If the parts bring no new items, a warning says so.
+*   A count that is not met may be an estimate. If the parts bring no new items, a warning reports it.
 
 What time cannot split is asked with smaller pages. If the server then shows that it follows limits and sends `next`
 links, the search is complete; otherwise it is reported as incomplete.
@@ -59,10 +59,10 @@ def search(ask: Ask, span: Span, warn: Warn) -> Iterator[Page]:
     Raises:
         IncompleteSearch: Items may be missing. The pages that arrived have been yielded.
     """
-    return _Search(ask).run(span, warn)
+    return _SpanSearch(ask).run(span, warn)
 
 
-class _Search:
+class _SpanSearch:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._found: set[Any] = set()

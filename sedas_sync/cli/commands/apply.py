@@ -105,9 +105,12 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             choice["finish"] = commands.finish
         saved = _check_before(mirror, options, common)
         mirror.on_step = reporter.step
+        # The second of two first runs at once ends here. If a question comes, nothing is created before its answer.
+        asks = not options["yes"] and saved is None and _may_ask(mirror, common)
+        locked = mirror.locked_if_there if asks else mirror.locked
         with (
             interruptible(reporter),
-            mirror.locked_if_there(timeout=options["lock_timeout"]),
+            locked(timeout=options["lock_timeout"]),
             _metrics(mirror, options["metrics"]),
             mirror.recording("apply" if saved is None else saved.command),
         ):
@@ -120,7 +123,7 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             choice["executor"] = executor
             choice["confirm"] = _confirm(reporter, "Remove {} of the {} files in the mirror?", yes=approved)
             choice["confirm_replacing"] = _confirm(reporter, "Replace {} of the {} scenes in the mirror?", yes=approved)
-            # A new mirror is created here: not before the plan is approved.
+            # A new mirror is created here if its plan had to be approved.
             with mirror.locked(timeout=options["lock_timeout"]):
                 with stopping(partial(_stop, mirror, commands), reporter) as caught:
                     summary = mirror.apply(plan, on_event=reporter if commands is None else commands, **choice)
@@ -201,7 +204,7 @@ def _ask(plan: Plan, mirror: Mirror, reporter: Reporter, common: Globals, max_do
         Whether the plan was shown and confirmed; False if there is nothing to ask, or nobody.
     """
     transfer = mirror.manifest.transfer
-    if not (plan.changes and transfer.confirm and _can_ask()) or common.as_json:
+    if not plan.changes or not _may_ask(mirror, common):
         return False
     reporter.close()
     check_download(plan, transfer.max_download if max_download is None else max_download)
@@ -214,6 +217,10 @@ def _ask(plan: Plan, mirror: Mirror, reporter: Reporter, common: Globals, max_do
         click.echo("Cancelled: nothing was changed.", err=True)
         end_with(1)
     return True
+
+
+def _may_ask(mirror: Mirror, common: Globals) -> bool:
+    return mirror.manifest.transfer.confirm and _can_ask() and not common.as_json
 
 
 def _can_ask() -> bool:

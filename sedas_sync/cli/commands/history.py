@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 import click
 
@@ -11,19 +10,19 @@ from sedas_sync.cli.manifest import checked_manifest
 from sedas_sync.cli.messages import print_warnings
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
-from sedas_sync.operations.past import past_runs
+from sedas_sync.operations.past import Entry, look_back
 from sedas_sync.output import past
 from sedas_sync.output.documents.base import JsonDocument
 from sedas_sync.output.documents.past import HistoryDocument
 from sedas_sync.output.style import Look, look_of
+from sedas_sync.state import history
+from sedas_sync.state.index import Index
 from sedas_sync.state.mirror_state import MirrorState
-
-Entry = TypeVar("Entry")
 
 
 def run(manifest: str, *, since: float | None, common: Globals) -> None:
     """List the runs of a mirror."""
-    show_past(manifest, since, common, find=past_runs, document=HistoryDocument.about, text=past.runs)
+    show_past(manifest, since, common, find=history.runs, document=HistoryDocument.about, text=past.runs)
 
 
 def show_past(
@@ -31,7 +30,7 @@ def show_past(
     since: float | None,
     common: Globals,
     *,
-    find: Callable[[MirrorState, datetime | None], list[Entry]],
+    find: Callable[[Index, datetime | None], list[Entry]],
     document: Callable[..., JsonDocument],
     text: Callable[[list[Entry], Look], str],
 ) -> None:
@@ -46,9 +45,8 @@ def show_past(
         text: makes the text of the entries.
     """
     state = MirrorState(checked := checked_manifest(manifest, common), _now)
-    found = find(state, None if since is None else _now() - timedelta(seconds=since))
-    with state.index(write=False) as (_, warnings):
-        print_warnings(warnings, common)
+    found, warnings = look_back(state, find, None if since is None else _now() - timedelta(seconds=since))
+    print_warnings(warnings, common)
     if common.as_json:
         print_document(document(found, manifest=checked.name, mirror=str(state.root)))
     elif not common.quiet:

@@ -22,23 +22,20 @@ def run(manifest: str, *, forget: str | None, unwanted: bool, common: Globals) -
         raise ManifestError("--forget needs the id of an order or a scene, or --unwanted")
     if forget and unwanted:
         raise ManifestError("--forget ID cannot be combined with --unwanted")
+
+    def warn(warning: str) -> None:
+        print_warnings([warning], common)
+
     with opened_mirror(manifest, common) as mirror:
-        warnings: list[str] = []
         if forget is not None:
-            if forget:
-                forgotten = mirror.forget_order(forget, warn=warnings.append)
-            else:
-                forget = count(len(mirror.forget_unwanted_orders(warn=warnings.append)), "order")
-                forgotten = True
-            print_warnings(warnings, common)
-            if not forgotten:
+            if not forget:
+                forget = count(len(mirror.forget_unwanted_orders(warn=warn)), "order")
+            elif not mirror.forget_order(forget, warn=warn):
                 raise ManifestError(f"{mirror.root}: has no order {forget!r}")
             if not common.as_json and not common.quiet:
                 click.echo(f"Forgot {printable(forget)}.")
                 return
-        warnings.clear()
-        known, now = mirror.orders(warn=warnings.append), datetime.now(UTC)
-        print_warnings(warnings, common)
+        known, now = mirror.orders(warn=warn), datetime.now(UTC)
         if unwanted:
             known = [order for order in known if not order.wanted]
         if common.as_json:

@@ -32,6 +32,8 @@ def run(manifest: str, *, max_age: float | None, common: Globals) -> None:
         if max_age is not None and (late := text.no_success(found, now, max_age)) is not None:
             print_message(f"failed: {late}")
             end_with(1)
+        if found.unreadable:
+            end_with(1)
 
 
 def _now() -> datetime:

@@ -20,8 +20,7 @@ def run(manifest: str, *, common: Globals) -> None:
         checked = load_manifest(manifest)
     except ManifestError as error:
         if common.as_json:
-            document = ValidateDocument(manifest=manifest, valid=False, problems=error.problems)
-            print_document(document)
+            print_document(ValidateDocument(manifest=manifest, valid=False, problems=error.problems))
             common.as_json = False  # the mistakes are in this document
         raise
     warnings = tuple(f"aoi {name}: {repair}" for name, aoi in checked.aois.items() for repair in aoi.repairs)

@@ -22,7 +22,7 @@ def run(manifest: str, *, repair: bool, no_wait: bool, jobs: int | None, lock_ti
             print_warnings(report.warnings, common)
             if not common.as_json and (not common.quiet or report.bad):
                 click.echo(text.verified(report), err=common.quiet)
-            if repair and report.bad:
+            if repair and report.repairable:
                 with stopping(mirror.stop, reporter) as caught:
                     report = mirror.repair(report, on_event=reporter, wait=not no_wait, jobs=jobs)
         if caught:

@@ -20,12 +20,12 @@ from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.model.events import Failure
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.files import folder_path
+from sedas_sync.model.files import above, folder_path
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.results import File, How, Result
 from sedas_sync.model.scene import DesiredScene, SceneId
 from sedas_sync.model.text import count, named, product_id
-from sedas_sync.operations.adopt.candidates import Candidate, Names, above, find_candidates
+from sedas_sync.operations.adopt.candidates import Candidate, Names, find_candidates
 from sedas_sync.operations.adopt.placing import Placer
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.wants import at_layout
@@ -157,7 +157,10 @@ class Adopter:
         expected: list[str] = []
         if self._source is None:
             expected = [*self._tracked, *(path for want in self._wants.values() for path in want.paths)]
-        for entry in sorted(tree_listing.listing(self._place, expected, unreadable=self.warnings).values()):
+        unreadable: tree_listing.Unreadable = {}
+        entries = tree_listing.listing(self._place, expected, unreadable=unreadable)
+        self.warnings += tree_listing.left_out(unreadable)
+        for entry in sorted(entries.values()):
             if not entry.is_file or STATE in entry.path.split("/"):
                 continue
             if self._source is None:

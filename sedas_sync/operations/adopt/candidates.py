@@ -1,12 +1,13 @@
 """Find files and folders that may be scenes, by the scene ids in their names. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from posixpath import basename
 
 from msgspec import Struct
 
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.file_kind import ZIP, ending_of, folder_ending, without_endings
+from sedas_sync.model.files import above
 from sedas_sync.model.product_listing import NAMES
 from sedas_sync.model.scene import DesiredScene, SceneId
 
@@ -110,13 +111,6 @@ def find_candidates(entries: Iterable[TreeEntry], names: Names, several: Callabl
         else:
             sizes[root] += entry.size
     return [*(Candidate(path, size) for path, size in sizes.items()), *loose]
-
-
-def above(path: str) -> Iterator[str]:
-    """Yield the folders of a path, the nearest first."""
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
 
 
 def _is_named_product(name: str, names: Names) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.plugin_guard import InvalidOrder
 from sedas_sync.archives.protocol import Archive, list_files, locate_file, orders_of
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.order import Order
@@ -37,7 +38,7 @@ class ArchiveCalls:
 
         Raises:
             IndexUnwritableError: there is no room to write the order, so it was not placed.
-            ArchiveError: the archive refused it.
+            ArchiveError: the archive refused it, or returned it with a wrong field.
         """
         orders = orders_of(self._archives[task.archive])
         if orders is None:
@@ -45,9 +46,17 @@ class ArchiveCalls:
         slot = self._slots[task.archive]
         # Reserved first: an order that cannot be written down would be placed again by the next run.
         self._index.reserve_order(slot)
-        order = replace(orders.place(task.scene), id=task.action.id, attempts=task.placed + 1)
+        problem: InvalidOrder | None = None
+        try:
+            placed = orders.place(task.scene)
+        except InvalidOrder as error:
+            # It was placed: the next run must not place it again.
+            placed, problem = error.usable, error
+        order = replace(placed, id=task.action.id, attempts=task.placed + 1)
         # Written in this thread: the run may be busy with downloads, and may be killed before it handles the answer.
         self._index.add_order(order)
+        if problem is not None:
+            raise problem
         return order
 
     def poll(self, request: do.PollOrders) -> tuple[Order, ...]:

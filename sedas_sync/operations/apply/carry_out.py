@@ -197,7 +197,8 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
     for action in plan.actions:
         # A file that is kept although the catalogue no longer lists its scene has no desired scene.
-        for name in action.datasets if action.wanted is not None and action.kind is not ActionKind.SKIP else ():
+        skipped = action.wanted is None or (action.kind is ActionKind.SKIP and not action.is_unreadable)
+        for name in () if skipped else action.datasets:
             if name in wanted:
                 wanted[name].append(action.id)
     # After an incomplete search, scenes that matched before are still recorded as matching.

@@ -19,7 +19,7 @@ from sedas_sync.transfer.job import FetchJob, FetchResult
 from sedas_sync.transfer.partial import partial_of
 from sedas_sync.transfer.shared_state import SharedState
 from sedas_sync.workers.claim import clear, fetch_claimed
-from sedas_sync.workers.pool import FOLDER, WorkerPool, remove_run_folder
+from sedas_sync.workers.pool import WorkerPool, remove_run_folder
 from sedas_sync.workers.remote_job import RemoteRetry
 
 _SILENCE = 30.0
@@ -120,7 +120,7 @@ class Fetcher:
         """
         if self._workers is not None:
             return self._workers.start(self._stop.is_set)
-        self._old_workers = clear(str(self._root), FOLDER)
+        self._old_workers = clear(str(self._root))
         return None
 
     def submit(self, task: Task, download: Download, job: FetchJob) -> Future[FetchResult]:
@@ -134,7 +134,7 @@ class Fetcher:
         if self._workers is not None:
             future = self._workers.submit(job)
         elif self._old_workers:
-            future = self._threads.submit(fetch_claimed, job, self._shared, FOLDER, "this run")
+            future = self._threads.submit(fetch_claimed, job, self._shared, "this run")
         else:
             future = self._threads.submit(fetch, job, self._shared)
         self._heard_at = monotonic()

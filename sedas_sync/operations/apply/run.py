@@ -152,7 +152,7 @@ class Run:
         ).remove_unwanted(self._plan)
         self._tidy()
         self._warn_of_index()
-        for refusal in self._plan.refusals:
+        for refusal in self._plan.left_undone:
             self._reports.fail(refusal.id, refusal.error)
         if self._index.unwritten is not None and not (self._performer.abort_reason and self._reports.failures):
             self._reports.fail(INDEX, str(self._index.unwritten))

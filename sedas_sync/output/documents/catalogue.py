@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from msgspec import UNSET, UnsetType
 
 from sedas_sync.model.events import Failure
+from sedas_sync.model.metadata import fields_of
 from sedas_sync.model.results import Count
 from sedas_sync.model.scene import Scene
 from sedas_sync.output.documents.base import JsonDocument, JsonObject, Time
@@ -77,7 +78,7 @@ class SceneEntry(JsonObject, frozen=True, kw_only=True):
             datasets=datasets,
             relative_orbit=relative_orbit_of(scene),
             tile=tile_of(scene),
-            extra=dict(scene.extra),
+            extra=fields_of(scene.extra),
         )
 
 

@@ -27,6 +27,8 @@ class StatusSummary(JsonObject, frozen=True, kw_only=True):
     """Of those, files with another time and the same bytes, which were read to find out."""
     differs: Count
     """Of those, files with other bytes than in the lock file."""
+    unreadable: Count
+    """Of those, scenes that cannot be read, so that it is not known whether they are on disk."""
     missing: Count
     """Wanted scenes that are not on disk."""
     unwanted: Count
@@ -131,6 +133,8 @@ class FindingCounts(JsonObject, frozen=True, kw_only=True):
     """Files that are complete, and other ones."""
     corrupt: Count
     """Files that are damaged."""
+    unreadable: Count
+    """Files that cannot be read, so that it is not known what is there."""
     unknown: Count
     """Files that are not in the index."""
     bytes: Count

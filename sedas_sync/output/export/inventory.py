@@ -76,21 +76,26 @@ def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Invento
         for scene_id in by_dataset.get(name, ()):
             wanted[scene_id] = (*wanted.get(scene_id, ()), name)
     holdings = tuple(sorted(index.local_scenes(), key=lambda held: held.id))
-    sizes = {entry.path: entry.size for entry in tree_listing.scan(str(root)) if entry.is_file}
-    absent = tuple(_absent(holdings, sizes))
+    unreadable: tree_listing.Unreadable = {}
+    sizes = {entry.path: entry.size for entry in tree_listing.scan(str(root), unreadable=unreadable) if entry.is_file}
+    absent = tuple(_absent(holdings, sizes, unreadable))
     return Inventory(holdings=holdings, wanted=wanted, absent=absent, left=departed(index))
 
 
-def _absent(holdings: Iterable[LocalScene], sizes: Mapping[str, int]) -> Iterator[Failure]:
+def _absent(
+    holdings: Iterable[LocalScene], sizes: Mapping[str, int], unreadable: tree_listing.Unreadable
+) -> Iterator[Failure]:
     for held in holdings:
         # One reason is enough for a scene, however many of its files are gone.
-        why = next((why for file in held.files if (why := _missing(file, sizes)) is not None), None)
+        why = next((why for file in held.files if (why := _missing(file, sizes, unreadable)) is not None), None)
         if why is not None:
             yield Failure(id=held.id, error=why)
 
 
-def _missing(file: LocalFile, sizes: Mapping[str, int]) -> str | None:
+def _missing(file: LocalFile, sizes: Mapping[str, int], unreadable: tree_listing.Unreadable) -> str | None:
     size = sizes.get(file.path)
+    if size is None and (hidden := tree_listing.hidden_by(file.path, unreadable)):
+        return f"{hidden[0]} cannot be read: {hidden[1].strerror}"
     if size is None:
         return f"its file {file.path} is gone; apply downloads it again"
     if size != file.size:

@@ -232,7 +232,8 @@ def _file(holding: LocalScene | None, *, changed: bool) -> dict[str, Any]:
     if holding is None:
         return {}
     found = {"path": holding.path, "size": holding.size, "checked": holding.level.value, "sha256": holding.sha256}
-    return {**found, **({"changed": True} if changed else {})}
+    files = {"files": len(holding.members)} if holding.is_folder else {}
+    return {**found, **files, **({"changed": True} if changed else {})}
 
 
 # ------------------------------------------------------------------------------------------------------ numbers

@@ -14,6 +14,7 @@ from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from sedas_sync.geometry import Footprint
+from sedas_sync.geometry.polygons import polygons_of
 
 Rings = list[list[float]]
 """A polygon: its shell, then its holes; each `[longitude, latitude, longitude, latitude, …]`, not closed."""
@@ -78,11 +79,7 @@ def outlines(shape: Footprint, west: float, decimals: int = DECIMALS) -> list[Ri
     simple = placed.simplify(_TOLERANCE / 10**decimals)
     if not simple.is_empty and isinstance(simple, Polygon | MultiPolygon):
         placed = simple
-    return [[_ring(ring, decimals) for ring in (part.exterior, *part.interiors)] for part in _parts(placed)]
-
-
-def _parts(shape: BaseGeometry) -> list[Polygon]:
-    return [part for part in shapely.get_parts(shape).tolist() if not part.is_empty]
+    return [[_ring(ring, decimals) for ring in (part.exterior, *part.interiors)] for part in polygons_of(placed)]
 
 
 def _ring(ring: Any, decimals: int) -> list[float]:

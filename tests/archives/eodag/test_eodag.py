@@ -53,20 +53,22 @@ class SharedContract(ArchiveContract):
     """One archive and one search for all tests: eodag takes most of a second for them, and no test changes them."""
 
     @pytest.fixture(scope="class")
-    def scenes(self, case):
+    @classmethod
+    def scenes(cls, case):
         return list(case.archive.find(case.query, warn=no_warning))
 
 
 class TestGeodes(SharedContract):
     @pytest.fixture(scope="class")
-    def case(self):
+    @classmethod
+    def case(cls):
         with pytest.MonkeyPatch.context() as patch, Geodes(days=(2, 3, 4, 5)) as server:
             server.offline.add(server.items[0]["properties"]["identifier"])
             yield Case(open_geodes(patch, server), APRIL)
 
 
 def test_a_search_that_eodag_ends_early_is_asked_again_in_parts(monkeypatch):
-    with Geodes(days=range(1, 12), most=3) as server:
+    with Geodes(days=range(1, 8), most=3) as server:
         archive = open_geodes(monkeypatch, server)
         found = [scene.id for scene in archive.find(APRIL, warn=no_warning)]
         assert sorted(found) == sorted(server.zips)
@@ -75,7 +77,7 @@ def test_a_search_that_eodag_ends_early_is_asked_again_in_parts(monkeypatch):
 
 @pytest.mark.parametrize("matched", effort([2, 0], [3, 2, 0, -1]))
 def test_a_count_that_is_wrong_ends_no_search(monkeypatch, matched):
-    with Geodes(days=range(1, 12), most=3) as server:
+    with Geodes(days=range(1, 8), most=3) as server:
         server.matched = matched
         found = [scene.id for scene in open_geodes(monkeypatch, server).find(APRIL, warn=no_warning)]
         assert sorted(found) == sorted(server.zips)
@@ -262,7 +264,8 @@ def test_copernicus_data_space_gives_a_token_in_the_link_and_another_one_if_it_i
 
 class TestCopernicusDataSpace(SharedContract):
     @pytest.fixture(scope="class")
-    def case(self):
+    @classmethod
+    def case(cls):
         with pytest.MonkeyPatch.context() as patch, CopernicusDataSpace() as server:
             yield Case(opened(patch, server, "cop_dataspace", "S2_MSI_L1C"), PACIFIC)
 

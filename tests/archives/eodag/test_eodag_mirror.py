@@ -47,7 +47,6 @@ def test_a_mirror_of_geodes(workspace):
         assert API_KEY not in planned.out + planned.err + applied.out + applied.err
 
 
-@pytest.mark.own_process
 def test_a_killed_run_resumes_a_scene(workspace):
     with Geodes(days=[2], size=4_000_000) as server:
         workspace.env |= server.environment

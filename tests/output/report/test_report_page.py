@@ -1,7 +1,10 @@
 """The report in a real browser: what it draws, filters, reports and refuses to run. One browser for all of it."""
 
 import pytest
+from msgspec.structs import replace
 from report_values import MANIFEST, Remembered, box, fields_manifest, realistic
+
+from sedas_sync.model.local import LocalFile, ProofLevel
 
 HOSTILE = '"><img src=x onerror="window.pwned=1"></code></script><script>window.pwned=1</script>'
 GREY = 12
@@ -116,6 +119,25 @@ def test_scenes_that_lie_over_each_other_are_all_named(browser):
     assert page.text("#details .id") == "PASS-4"
     page.click("#details .hits li:nth-child(3) button")
     assert page.text("#details .id") == "PASS-2"
+
+
+def test_a_scene_that_is_a_folder_is_called_one_with_its_number_of_files(browser):
+    remembered = Remembered()
+    remembered.add("ZIP", "optical", footprint=box(-1, 51.5))
+    remembered.add("SAFE", "optical", footprint=box(2, 51.5))
+    file = LocalFile(name="a", size=1, mtime_ns=1, sha256="0" * 64, level=ProofLevel.CRC)
+    held = remembered.holdings.pop()
+    members = tuple(replace(file, name=name) for name in "abc")
+    remembered.holdings.append(replace(held, path="2019/SAFE.SAFE", members=members))
+    page = browser.open(remembered.page())
+    page.point(page.at(2.5, 51.9), press=True)
+    shown = page.text("#details dl")
+    assert "Folder\n2019/SAFE.SAFE, 3 files" in shown
+    assert "SHA-256 of the list of its files\n" in shown
+    page.point(page.at(-0.5, 51.9), press=True)
+    shown = page.text("#details dl")
+    assert "File\nZIP.zip\n" in shown
+    assert "SHA-256\n" in shown
 
 
 def test_a_dot_of_the_timeline_can_be_chosen_and_a_span_dragged(page):

@@ -53,9 +53,10 @@ const facts = (scene) => {
   if (orbit) add("Orbit", orbit);
   if (scene.tile) add("Tile", visible(scene.tile));
   if (scene.size !== undefined) add("Size", size(scene.size));
-  if (scene.path) add("File", make("code", {}, visible(scene.path)));
+  if (scene.path && scene.files) add("Folder", make("code", {}, visible(scene.path)), `, ${scene.files === 1 ? "1 file" : `${number(scene.files)} files`}`);
+  else if (scene.path) add("File", make("code", {}, visible(scene.path)));
   if (scene.checked) add("Checked", CHECKS[scene.checked] || scene.checked);
-  if (scene.sha256) add("SHA-256", make("code", {}, scene.sha256));
+  if (scene.sha256) add(scene.files ? "SHA-256 of the list of its files" : "SHA-256", make("code", {}, scene.sha256));
   if (!scene.shape) add("Footprint", "not known");
   return list;
 };

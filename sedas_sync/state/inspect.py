@@ -108,7 +108,7 @@ def inspect_mirror(
             files |= _interrupted_move(str(root), scene)
         if tree_listing.all_untouched(files, scene):
             result.observed[scene_id] = DiskState(local=scene, state=FileState.INTACT, tracked=True)
-    others = [scene_id for scene_id in {**held, **wants} if scene_id not in result.observed]
+    others = dict.fromkeys(scene_id for ids in (held, wants) for scene_id in ids if scene_id not in result.observed)
     partials = frozenset(partial_names(str(root)))
     with Pool(_READERS) as readers:
         reading = {}

@@ -10,6 +10,7 @@ from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.local import LocalScene, ProofLevel
 from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import ActionKind
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene
 from sedas_sync.planning import compare
 from sedas_sync.planning.filters import FILTERS
@@ -48,8 +49,14 @@ def choose(here, *, online=True, order=None, attempts=1, sha256=None, path="S.zi
     return action.kind
 
 
+UNREADABLE = Reason(ReasonCode.UNREADABLE, here="2019", detail="cannot be read: Permission denied")
 CASES = {
     "a planned acquisition": [choose(INTACT, planned=True, online=online) for online in (True, False)],
+    "something that cannot be read": [
+        choose(DiskState(local=local, state=FileState.UNREADABLE, problem=UNREADABLE), online=online)
+        for local in (None, LOCAL)
+        for online in (True, False)
+    ],
     "intact, an untracked file or folder at the scene's path": [
         choose(DiskState(local=LOCAL, state=FileState.INTACT), sha256=sha256, online=online)
         for sha256 in (None, "1" * 64)

@@ -71,7 +71,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     unpack: bool = False
     """Whether the zip of a product is unpacked."""
     either_form: AbstractSet[SceneId] | None = None
-    """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
+    """Scenes that may stay a folder, or a file, although the archive has the other form. None if the form counts only
+    for the source that delivered a scene."""
 
     def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""

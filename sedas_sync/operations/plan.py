@@ -41,7 +41,7 @@ from sedas_sync.operations.wants import (
     wants_from_scenes,
     wants_from_search,
 )
-from sedas_sync.planning.compare import choose_actions, restated, with_lost_as_failed
+from sedas_sync.planning.compare import choose_actions, failed_if_missing, restated
 from sedas_sync.planning.drift import either_form
 from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.select import with_endings_on_disk
@@ -227,8 +227,8 @@ def with_links(context: MirrorContext, plan: Plan) -> Plan:
 
 def _to_poll_again(action: Action) -> Action:
     """Return an action that waits for its order if the order is ready and its link was left out."""
-    lost = action.kind in TRANSFERS and action.order is not None and action.order.download_url is None
-    return replace(action, kind=ActionKind.WAIT) if lost else action
+    lacks_link = action.kind in TRANSFERS and action.order is not None and action.order.download_url is None
+    return replace(action, kind=ActionKind.WAIT) if lacks_link else action
 
 
 # -- disk ------------------------------------------------------------------------------------------------------------
@@ -407,7 +407,7 @@ def _poll(
             continue
         context.step("polling orders", len(items), "order")
         try:
-            answers.extend(with_lost_as_failed(order) for order in service.poll(items))
+            answers.extend(failed_if_missing(order) for order in service.poll(items))
         except SedasSyncError as error:
             # An account that may not poll orders can still do everything else.
             refused = isinstance(error, AuthenticationError) and not error.forbidden

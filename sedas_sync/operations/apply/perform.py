@@ -153,7 +153,7 @@ class Performer:
             case do.KeepFile():
                 return (self.disk.keep_file(effect),)
             case do.RecordFetch():
-                return (self._unpacker.placed(self.disk.record_of(effect)),)
+                return (self._unpacker.after_placing(self.disk.record_of(effect)),)
             case do.Unpack():
                 return self._unpack(effect)
             case do.RecordScene():
@@ -174,8 +174,8 @@ class Performer:
 
     def check_workers(self) -> None:
         """Check whether the executor has workers, if they have been silent for a while."""
-        if self.fetcher.silent():
-            self._call(None, self.fetcher.absence)
+        if self.fetcher.begin_check_if_due():
+            self._call(None, self.fetcher.check_for_workers)
 
     def close(self) -> None:
         """End what other threads do; the stop event is set."""
@@ -194,8 +194,8 @@ class Performer:
             effect = self.pending.pop(item)
             if effect is not None:
                 return self._ended(effect, item)
-            if not item.exception() and (absence := self.fetcher.report_absence(item.result())) is not None:
-                self._reports.warn(absence)
+            if not item.exception() and (warning := self.fetcher.once_per_silence(item.result())) is not None:
+                self._reports.warn(warning)
         return ()
 
     def _retried(self, retry: FetchRetry) -> None:
@@ -218,8 +218,8 @@ class Performer:
             return ()
         error = future.exception()
         # Other calls that are under way may still be allowed; each of them reports its own refusal.
-        elsewhere = isinstance(effect, do.RenewLink) and bool((effect.task.whole or effect.task).other_sources)
-        self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not elsewhere)
+        last = not isinstance(effect, do.RenewLink) or effect.task.is_last_source
+        self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and last)
         if error is not None and not isinstance(error, SedasSyncError | OSError):
             error = SedasSyncError(sentence(error))
         result = None if error is not None else future.result()
@@ -239,8 +239,8 @@ class Performer:
             download = task.download or self._calls.locate(task)
             job = self.disk.job(task, download, self.limits.policies[task.archive])
         except Exception as error:  # noqa: BLE001  # an archive of a program may raise anything
-            last = not (task.whole or task).other_sources
-            self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and last)
+            refused = isinstance(error, AuthenticationError) and task.is_last_source
+            self.auth_failed = self.auth_failed or refused
             return (do.FetchEnded(task, None, error=error),)
         try:
             future = self.fetcher.submit(task, download, job)
@@ -270,7 +270,7 @@ class Performer:
             self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
         # The link of an order expires with these statuses too.
-        last = not (task.whole or task).other_sources and task.order is None
+        last = task.is_last_source and task.order is None
         if isinstance(error, TransferError) and error.status in LOGIN_REFUSED and last:
             self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)

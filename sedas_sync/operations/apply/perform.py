@@ -3,32 +3,31 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, Future
-from typing import Annotated, Any, TypedDict
+from concurrent.futures import Future
+from typing import Any
 
-from msgspec import Meta, convert
+from msgspec import convert
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
-from sedas_sync.model.arguments import Jobs
-from sedas_sync.model.events import Ordered, Retried, Summary
+from sedas_sync.model.events import Ordered, Retried
 from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.archive_calls import LOGIN_REFUSED, ArchiveCalls
-from sedas_sync.operations.apply.disk import MirrorFiles
+from sedas_sync.operations.apply.connection_limits import ConnectionLimits
 from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
-from sedas_sync.operations.apply.limits import ConnectionLimits
+from sedas_sync.operations.apply.mirror_files import MirrorFiles
+from sedas_sync.operations.apply.options import RunOptions
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.apply.unpacker import Unpacker
 from sedas_sync.operations.apply.unpacks import AT_ONCE
 from sedas_sync.operations.context import MirrorContext, filehash_of
-from sedas_sync.planning.limits import Confirm
 from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
@@ -37,35 +36,6 @@ from sedas_sync.transfer.job import Policy
 _API_THREADS = PLACED_AT_ONCE + 3 + AT_ONCE
 Result = Future[Any] | FetchRetry | None
 """What another thread reports: the end of its work, or a download that is tried again. None only wakes the run."""
-
-
-class RunOptions(TypedDict, total=False):
-    """How a plan is carried out."""
-
-    wait: bool
-    """Wait for orders, at most the manifest's `order_timeout`; true by default."""
-    jobs: Jobs | None
-    """Concurrent downloads, instead of the manifest's."""
-    executor: Executor | None
-    """Any of `concurrent.futures` whose workers see the mirror's folder under the same path. The caller shuts it down.
-    By default threads of this process."""
-    take_over: bool
-    """Take the mirror from the manifest it belongs to."""
-    max_prune: int | str | None
-    """How many files may be removed without a confirmation: a number, or a share such as `"20%"`. By default a tenth of
-    the mirror, at least 5."""
-    max_download: Annotated[int, Meta(ge=0)] | None
-    """Bytes that the run may have to download, instead of the manifest's; 0 is no limit."""
-    confirm: Confirm
-    """Called with the number of removals and of scenes on disk if there are more. By default nobody can be asked, and
-    only the oldest are removed."""
-    confirm_replacing: Confirm
-    """The same for replacements, if they are more than a fifth of the mirror."""
-    finish: Callable[[Summary], Summary]
-    """Called with the summary before the index stores it, and returns the one to store, for example with failures of
-    what was done with the scenes."""
-    command: str
-    """The command that the index stores for the run; `apply` by default."""
 
 
 class Performer:

@@ -29,8 +29,9 @@ from sedas_sync.operations.apply.assembly import SceneAssembler
 from sedas_sync.operations.apply.downloads import DownloadQueue
 from sedas_sync.operations.apply.file_moves import FileMoves
 from sedas_sync.operations.apply.leftovers import discard_partial, recover_folders
+from sedas_sync.operations.apply.options import RunOptions
 from sedas_sync.operations.apply.orders import OrderQueues
-from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
+from sedas_sync.operations.apply.perform import Performer, Result
 from sedas_sync.operations.apply.removals import Removals, remove_old
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.apply.unpacks import UnpackQueue, must_be_unpacked

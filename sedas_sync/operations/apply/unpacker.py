@@ -5,8 +5,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
-from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.effects import RecordScene, ZipReady
+from sedas_sync.operations.apply.mirror_files import MirrorFiles
 from sedas_sync.operations.apply.unpacks import must_be_unpacked
 from sedas_sync.state.index import Index
 from sedas_sync.state.unpacking import ZipUnpacking

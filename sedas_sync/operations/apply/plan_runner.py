@@ -15,7 +15,7 @@ from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import SceneId
-from sedas_sync.operations.apply.perform import RunOptions
+from sedas_sync.operations.apply.options import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.apply.searches import record_search
 from sedas_sync.operations.context import MirrorContext

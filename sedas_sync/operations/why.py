@@ -71,7 +71,7 @@ def explain_scene(
     if want is not None:
         wants = Wants(scenes={scene_id: want})
         disk = look_at_disk(context, wants)
-        plan = make_plan(context, wants, disk, warnings=warnings)
+        plan = make_plan(context, wants, disk, earlier=warnings)
         (action,) = plan.actions
         warnings = [warning for warning in plan.warnings if warning not in disk.inspection.warnings]
     return Explanation(

@@ -15,6 +15,7 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.files import total_size
+from sedas_sync.model.local import NO_FACTS
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
@@ -249,7 +250,7 @@ def with_metadata(want: DesiredScene, facts: str) -> DesiredScene:
 
 def _described(scene: Scene, known: Scene | str) -> Scene:
     """Add the metadata of the archive or the index; the fields of the lock file stay."""
-    if known == "{}":
+    if known == NO_FACTS:
         return scene
     known = scene_from_metadata(known) if isinstance(known, str) else known
     return replace(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Adopted, Event, Failure, Fetched, Summary
-from sedas_sync.model.local import LocalScene
+from sedas_sync.model.local import NO_FACTS, LocalScene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
@@ -34,7 +34,6 @@ from sedas_sync.state.history import (
     put_date_rules,
 )
 from sedas_sync.state.index import WritableIndex
-from sedas_sync.state.rows import NO_FACTS
 
 
 def _nobody(_count: int, _held: int) -> None:

@@ -17,7 +17,7 @@ from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import form_differs
-from sedas_sync.model.local import LocalScene
+from sedas_sync.model.local import UNTRUSTED_MTIME, LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
@@ -165,8 +165,9 @@ def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
         here = observed[scene_id]
         held, state = here.local, here.state
         if held is not None:
-            # An impossible time: these files of a folder are read and not trusted.
-            members = tuple(replace(file, mtime_ns=-1) if file.name in names else file for file in held.members)
+            members = tuple(
+                replace(file, mtime_ns=UNTRUSTED_MTIME) if file.name in names else file for file in held.members
+            )
             held = replace(held, members=members)
         state = FileState.DAMAGED if state is FileState.INTACT else state
         observed[scene_id] = replace(here, local=held, state=state)
@@ -184,17 +185,13 @@ def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
         return plan
     before = {action.id: action.local for action in plan.actions}
     with context.state.index(write=False) as (index, _):
-        new = {key for key, local in index.local_scenes_of(wants).items() if not _is_same(local, before[key])}
+        new = {key for key, local in index.local_scenes_of(wants).items() if not local.has_same_file(before[key])}
     if not new:
         return plan
     disk = look_at_disk(context, Wants(scenes={scene_id: wants[scene_id] for scene_id in new}))
     now = choose_actions(disk.wants, disk.inspection.observed, disk.orders, context.comparison(plan.identities))
     kept = {action.id: action for action in now if action.kind is ActionKind.KEEP}
     return replace(plan, actions=tuple(kept.get(action.id, action) for action in plan.actions))
-
-
-def _is_same(local: LocalScene, before: LocalScene | None) -> bool:
-    return before is not None and (local.path, local.sha256) == (before.path, before.sha256)
 
 
 def with_links(context: MirrorContext, plan: Plan) -> Plan:

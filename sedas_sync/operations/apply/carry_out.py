@@ -60,12 +60,11 @@ class PlanRunner:
 
     def stop(self, exit_code: int) -> None:
         """End the running plan in order; may be called from a signal handler or another thread."""
-        context = self._context
         if self._run is not None:
             self._run.stop(exit_code)
         else:
-            context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
-            context.archives.stop()
+            self._context.record_stop(exit_code)
+            self._context.archives.stop()
 
     @contextmanager
     def recording(self, command: str) -> Iterator[None]:

@@ -355,7 +355,7 @@ def _task_of(action: Action, want: DesiredScene) -> do.Task:
         archive=source.archive,
         other_sources=tuple(others),
         order=action.order,
-        placed=0 if action.order is None else action.order.attempts,
+        orders_placed=0 if action.order is None else action.order.attempts,
     )
 
 

@@ -209,11 +209,8 @@ def _save_times(mirror: MirrorState, refreshed: Iterable[LocalScene]) -> None:
     """
     with suppress(SedasSyncError, OSError), mirror.locked(), mirror.index(write=True) as (index, _):
         known = ((item, index.local_scene(item.id)) for item in refreshed)
-        index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
-
-
-def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
-    return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
+        same = (item for item, now in known if now and item.has_same_file(now) and item.digest == now.digest)
+        index.put_times(list(same))
 
 
 def _status(

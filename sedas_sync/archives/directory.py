@@ -22,7 +22,7 @@ from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.paths import user_path
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.local import LocalFile, LocalScene
+from sedas_sync.model.local import NO_FACTS, LocalFile, LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import Download, LocalSource, Query, RemoteFile, Scene, SceneId, Taking
 from sedas_sync.model.text import product_id
@@ -238,7 +238,7 @@ def _scene_of_folder(root: Path, local: LocalScene) -> Scene:
 def _with_metadata(local: LocalScene, plain: Scene) -> Scene:
     """Return the scene with the metadata of the index; `plain` with the index's id if it has none."""
     try:
-        return scene_from_metadata(local.facts) if local.facts != "{}" else replace(plain, id=local.id)
+        return scene_from_metadata(local.facts) if local.facts != NO_FACTS else replace(plain, id=local.id)
     except (ValueError, TypeError):
         return replace(plain, id=local.id)
 

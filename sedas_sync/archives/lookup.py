@@ -4,7 +4,7 @@ A scene that is on disk is not looked up. So a mirror that has all scenes of a l
 account.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.files import total_size
+from sedas_sync.model.local import NO_FACTS
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
@@ -31,11 +32,11 @@ class SceneLookup(Struct):
     """Looks scenes up by id, each once.
 
     Args:
-        archive: returns the archive of a key; called only if there is something to look up.
+        open_archive: returns the archive of a key; called only if there is something to look up.
         manifest: has the archives of each dataset.
     """
 
-    archive: Callable[[str], Archive]
+    open_archive: Callable[[str], Archive]
     manifest: Manifest
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -57,42 +58,55 @@ class SceneLookup(Struct):
         for scene_id, names in asked.items():
             for key in names:
                 by_archive.setdefault(key, []).append(scene_id)
-        errors: dict[str, SedasSyncError] = {}
+        found, errors = self._ask_each(by_archive)
+        # Each scene has its own order of archives.
+        by_id = {
+            key: {product_id(scene.id): scene for scene in scenes} | {scene.id: scene for scene in scenes}
+            for key, scenes in found.items()
+        }
+        for scene_id, names in asked.items():
+            product = product_id(scene_id)
+            listed = ((key, by_id[key].get(scene_id) or by_id[key].get(product)) for key in names)
+            sources = (Source(archive=key, scene=scene) for key, scene in listed if scene is not None)
+            self._known[scene_id] = tuple(
+                sorted(sources, key=lambda source: (source.scene.planned, source.scene.never))
+            )
+            if not self._known[scene_id]:
+                self._note_missing(scene_id, names, errors)
+        elsewhere = {scene_id for scene_id in asked if self._known[scene_id]}
+        self.warnings.extend(
+            f"archive {key}: {error}" for key, error in errors.items() if not elsewhere.isdisjoint(by_archive[key])
+        )
+
+    def _ask_each(
+        self, by_archive: Mapping[str, Sequence[SceneId]]
+    ) -> tuple[dict[str, list[Scene]], dict[str, SedasSyncError]]:
+        """Return what each archive found, and the errors of those that failed.
+
+        Raises:
+            AuthenticationError: an archive rejected the credentials, or every archive the look-up; or there are none.
+        """
         found: dict[str, list[Scene]] = {}
+        errors: dict[str, SedasSyncError] = {}
         for key, ids in by_archive.items():
             found[key] = []
             try:
-                found[key].extend(self.archive(key).look_up(ids, warn=self.warnings.append))
+                found[key].extend(self.open_archive(key).look_up(ids, warn=self.warnings.append))
             except SedasSyncError as error:
                 if isinstance(error, AuthenticationError) and not error.forbidden:
                     raise
                 errors[key] = error
         if errors and all(isinstance(errors.get(key), AuthenticationError) for key in by_archive):
             raise next(iter(errors.values()))
-        # Each scene has its own order of archives.
-        of = {
-            key: {product_id(scene.id): scene for scene in scenes} | {scene.id: scene for scene in scenes}
-            for key, scenes in found.items()
-        }
-        for scene_id, names in asked.items():
-            product = product_id(scene_id)
-            listed = ((key, of[key].get(scene_id) or of[key].get(product)) for key in names)
-            sources = (Source(archive=key, scene=scene) for key, scene in listed if scene is not None)
-            self._known[scene_id] = tuple(
-                sorted(sources, key=lambda source: (source.scene.planned, source.scene.never))
-            )
-            if not self._known[scene_id]:
-                why = next((errors[key] for key in names if key in errors), None)
-                refused = isinstance(why, AuthenticationError)
-                self.failures.append(
-                    Failure(id=scene_id, error=str(why or "no longer in the archive"), refused=refused)
-                )
-                if why is None:
-                    self.unknown.add(scene_id)
-        elsewhere = {scene_id for scene_id in asked if self._known[scene_id]}
-        self.warnings.extend(
-            f"archive {key}: {error}" for key, error in errors.items() if not elsewhere.isdisjoint(by_archive[key])
-        )
+        return found, errors
+
+    def _note_missing(self, scene_id: SceneId, names: Iterable[str], errors: Mapping[str, SedasSyncError]) -> None:
+        """Add the failure of a scene that no archive returned; without an error it is unknown to all of them."""
+        why = next((errors[key] for key in names if key in errors), None)
+        refused = isinstance(why, AuthenticationError)
+        self.failures.append(Failure(id=scene_id, error=str(why or "no longer in the archive"), refused=refused))
+        if why is None:
+            self.unknown.add(scene_id)
 
     def found(self, scene_id: SceneId) -> Scene | None:
         """Return a scene as its archives describe it now; None if no archive has it or none was asked."""
@@ -249,7 +263,7 @@ def with_metadata(want: DesiredScene, facts: str) -> DesiredScene:
 
 def _described(scene: Scene, known: Scene | str) -> Scene:
     """Add the metadata of the archive or the index; the fields of the lock file stay."""
-    if known == "{}":
+    if known == NO_FACTS:
         return scene
     known = scene_from_metadata(known) if isinstance(known, str) else known
     return replace(

@@ -277,17 +277,23 @@ class Buckets:
             key = None if self._config.anonymous else self._key(server)
             # A request without a signature is redirected to the region.
             region = place.region if key is None else self._region(endpoint, bucket, place)
-            url = self._made(address_of(bucket, name, endpoint, region), query, key, region, pays=pays)
-            if refused is None or _has_expired(refused.url, self._clock()) or _essence(url) != _essence(refused.url):
+            url = self._link_with_signature(address_of(bucket, name, endpoint, region), query, key, region, pays=pays)
+            if (
+                refused is None
+                or _has_expired(refused.url, self._clock())
+                or _what_decides(url) != _what_decides(refused.url)
+            ):
                 return url
             key = None if self._config.anonymous else self._key(server, renew=True)
             region = self._region(endpoint, bucket, place, ask=True)
-            url = self._made(address_of(bucket, name, endpoint, region), query, key, region, pays=pays)
-            if _essence(url) != _essence(refused.url):
+            url = self._link_with_signature(address_of(bucket, name, endpoint, region), query, key, region, pays=pays)
+            if _what_decides(url) != _what_decides(refused.url):
                 return url
             raise ArchiveError(self._advice(bucket, "" if key is None else key.source, refused.refusal))
 
-    def _made(self, url: str, query: dict[str, str], key: "Key | None", region: str | None, *, pays: bool) -> str:
+    def _link_with_signature(
+        self, url: str, query: dict[str, str], key: "Key | None", region: str | None, *, pays: bool
+    ) -> str:
         """Return a link with its query, and with a signature if there is a key."""
         if key is None:
             return f"{url}?{urlencode(query)}" if query else url
@@ -307,32 +313,56 @@ class Buckets:
         Raises:
             AuthenticationError: There is none, or it may not be sent to this server.
         """
-        scheme, host, _ = origin = policy.origin_of(server)
-        if not policy.may_carry_secret(server):
-            raise AuthenticationError(
-                f"no credentials for {host}: its address is {scheme}://, and signed links are sent over https only; "
-                f"{_PUBLIC}",
-                forbidden=True,
-            )
-        make_key: Callable[..., Key] = _with_botocore().Key
-        own = [self._environ.get(name, "").strip() for name in cdse.S3_VARIABLES.names]
-        # Other ports of this machine belong to other programs.
-        named = [_own_server(self._environ), self._config.endpoint if is_loopback(host) else None]
-        cdses = credentials.belongs(host, cdse.S3_VARIABLES, self._environ) and (
-            not is_loopback(host) or _is_one_of(origin, named)
-        )
-        if self._config.profile is None and cdses and all(own):
-            return make_key(own[0], own[1], None, " and ".join(cdse.S3_VARIABLES.names))
+        origin = policy.origin_of(server)
+        _check_not_readable_on_the_way(origin)
+        is_cdse = self._is_cdse(origin)
+        if is_cdse and (key := self._cdse_key()) is not None:
+            return key
         aws = self._aws(renew=renew)
-        if not (_AWS.fullmatch(host) or _is_one_of(origin, [*named, self._own_profiles_server()])):
-            parts = urlsplit(server)
-            wanted = (
-                f"set {' and '.join(cdse.S3_VARIABLES.names)}"
-                if cdses
-                else "AWS credentials are not sent to it; "
-                f"to allow it, set {_OWN_SERVER[0]}={parts.scheme}://{parts.netloc}"
-            )
-            raise AuthenticationError(f"no credentials for {host}: {wanted}", forbidden=not cdses)
+        self._check_may_get_aws_key(origin, is_cdse=is_cdse)
+        return self._aws_key(aws, origin.host)
+
+    def _named_servers(self, host: str) -> list[str | None]:
+        """Return the servers that the user names. Other ports of this machine belong to other programs."""
+        return [_own_server(self._environ), self._config.endpoint if is_loopback(host) else None]
+
+    def _is_cdse(self, origin: policy.Origin) -> bool:
+        """Return whether a server may see the key of the Copernicus Data Space."""
+        belongs = credentials.belongs(origin.host, cdse.S3_VARIABLES, self._environ)
+        return belongs and (not is_loopback(origin.host) or _is_one_of(origin, self._named_servers(origin.host)))
+
+    def _cdse_key(self) -> "Key | None":
+        """Return the key of the Copernicus Data Space; None if it is not set, or the manifest names a profile."""
+        make_key: Callable[..., Key] = _with_botocore().Key
+        names = cdse.S3_VARIABLES.names
+        cdse_values = [self._environ.get(name, "").strip() for name in names]
+        if self._config.profile is not None or not all(cdse_values):
+            return None
+        return make_key(cdse_values[0], cdse_values[1], None, " and ".join(names))
+
+    def _check_may_get_aws_key(self, origin: policy.Origin, *, is_cdse: bool) -> None:
+        """Check that a server may see the AWS credentials.
+
+        Raises:
+            AuthenticationError: It may not.
+        """
+        if _AWS.fullmatch(origin.host):
+            return
+        if _is_one_of(origin, [*self._named_servers(origin.host), self._own_profiles_server()]):
+            return
+        wanted = (
+            f"set {' and '.join(cdse.S3_VARIABLES.names)}"
+            if is_cdse
+            else f"AWS credentials are not sent to it; to allow it, set {_OWN_SERVER[0]}={origin}"
+        )
+        raise AuthenticationError(f"no credentials for {origin.host}: {wanted}", forbidden=not is_cdse)
+
+    def _aws_key(self, aws: "AwsSession", host: str) -> "Key":
+        """Return the key of the AWS configuration.
+
+        Raises:
+            AuthenticationError: There is none, or AWS's libraries take too long.
+        """
         try:
             # A program of the user, or a login at AWS, may wait for ever.
             found = self._api.run(aws.key, _LONGEST_LOGIN)
@@ -387,6 +417,20 @@ def _with_botocore() -> Any:
     return s3_keys
 
 
+def _check_not_readable_on_the_way(origin: policy.Origin) -> None:
+    """Check that nobody can read a signed link on its way to a server.
+
+    Raises:
+        AuthenticationError: Its address is plain http.
+    """
+    if not origin.may_carry_secret:
+        raise AuthenticationError(
+            f"no credentials for {origin.host}: its address is {origin.scheme}://, and signed links are sent over "
+            f"https only; {_PUBLIC}",
+            forbidden=True,
+        )
+
+
 def _name(element: ET.Element) -> str:
     """Return the name of an element without its namespace, which differs between servers."""
     return element.tag.rpartition("}")[2]
@@ -439,7 +483,7 @@ def _has_expired(url: str, now: datetime) -> bool:
         return False
 
 
-def _essence(url: str) -> tuple[object, ...]:
+def _what_decides(url: str) -> tuple[object, ...]:
     """Return what decides whether a server accepts a link, apart from the time: address, key, region and token."""
     parts, parameters = urlsplit(url), _parameters(url)
     access, _, *scope = [*parameters.get("X-Amz-Credential", "").split("/"), ""]

@@ -45,12 +45,12 @@ class WebArchive:
 
     @property
     def calls(self) -> Mapping[str, int]:
-        """See `Archive`."""
+        """See `CountsCalls`."""
         return self._api.calls
 
     @property
     def retrying(self) -> str:
-        """See `Archive`."""
+        """See `ReportsRetries`."""
         return self._api.retrying
 
     @property

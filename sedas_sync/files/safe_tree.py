@@ -384,7 +384,7 @@ def _is_sticky(here: int, name: str) -> bool:
 
 @contextmanager
 def _permission_in_words(here: int, name: str) -> Iterator[None]:
-    """Return who owns a file that this user may not move, replace or delete, and what to do.
+    """Turn a PermissionError into one that names the owner and the remedy.
 
     Raises:
         TransferError: The file system refused it.

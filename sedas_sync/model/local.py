@@ -7,6 +7,11 @@ from msgspec.structs import replace
 
 from sedas_sync.model.scene import ArchiveIdentity, SceneId
 
+NO_FACTS = "{}"
+"""Metadata of a scene that is not known, or was not read."""
+UNTRUSTED_MTIME = -1
+"""No file has it, so the file is read."""
+
 
 class ProofLevel(StrEnum):
     """How thoroughly a file was checked, best first."""
@@ -61,7 +66,7 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     """The archive it was downloaded from; empty if it was adopted."""
     digest: str | None = None
     """The catalogue's checksum when it was downloaded."""
-    facts: str = "{}"
+    facts: str = NO_FACTS
     """The scene as JSON when the catalogue last listed it, so that rules can be applied without the catalogue."""
     members: tuple[LocalFile, ...] = ()
     """The files of a folder, sorted by name; empty for a scene that is one file. Read `files` instead.
@@ -99,6 +104,10 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
                 digest=self.digest,
             ),
         )
+
+    def has_same_file(self, other: "LocalScene | None") -> bool:
+        """Return whether another record of the scene is of the same bytes at the same path."""
+        return other is not None and (self.path, self.sha256) == (other.path, other.sha256)
 
     @property
     def paths(self) -> tuple[str, ...]:

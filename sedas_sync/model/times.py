@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+UNDATED = datetime.min.replace(tzinfo=UTC)
+"""Sorts scenes without an acquisition time first."""
+
 
 def to_iso(when: datetime, timespec: str = "auto") -> str:
     """Return a time in UTC with a `Z`.

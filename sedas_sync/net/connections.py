@@ -273,7 +273,7 @@ class Connections:
         """
         origin, target = split(url)
         pool, proxy = self._pool(origin, reach)
-        if not origin.secret:
+        if not origin.may_carry_secret:
             headers = {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
         if proxy is not None and not proxy.is_socks and origin.scheme == "http":
             target = f"{origin}{target}"
@@ -330,7 +330,7 @@ class Connections:
         """
         first = origin = split(url)[0]
         every = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity", **extra}
-        own = headers if origin.secret else {}
+        own = headers if origin.may_carry_secret else {}
         cookies: dict[Origin, dict[str, str]] = {}
         for _ in range(REDIRECTS + 1):
             answer = self._get_again(
@@ -344,11 +344,11 @@ class Connections:
                 answer.redirected = origin != first
                 answer.withheld = answer.redirected and bool(headers) and not own
                 return answer
-            if origin.secret:
+            if origin.may_carry_secret:
                 cookies.setdefault(origin, {}).update(answer.cookies)
             answer.drain()
             url, following = _redirected(url, location)
-            if following != origin and not (following.secret and matches_any(following.host, trusted_hosts)):
+            if following != origin and not (following.may_carry_secret and matches_any(following.host, trusted_hosts)):
                 own = {}
             origin = following
         raise PermanentError(f"{first} redirects more than {REDIRECTS} times")

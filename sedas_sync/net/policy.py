@@ -63,7 +63,7 @@ class Origin(NamedTuple):
     port: int
 
     @property
-    def secret(self) -> bool:
+    def may_carry_secret(self) -> bool:
         """Whether nobody can read a request on its way: https, or to this machine."""
         return self.scheme == "https" or is_loopback(self.host)
 
@@ -112,7 +112,7 @@ def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=256)
 def _may_see_token(origin: Origin, api: Origin, trusted_hosts: tuple[str, ...]) -> bool:
-    if not origin.secret:
+    if not origin.may_carry_secret:
         return False
     if origin.host == api.host and (origin.port == api.port or not is_loopback(origin.host)):
         return True
@@ -131,9 +131,11 @@ def token_withheld(url: str, name: str | None = None) -> str:
 
 
 def may_carry_secret(url: str) -> bool:
-    """Whether nobody can read a request to this URL on its way: https, or to this machine."""
-    parts = urlsplit(url)
-    return parts.scheme == "https" or is_loopback(parts.hostname)
+    """Whether nobody can read a request to this URL on its way; see `Origin`."""
+    try:
+        return origin_of(url).may_carry_secret
+    except ValueError:
+        return False
 
 
 # --------------------------------------------------------------------------------------------------------------------

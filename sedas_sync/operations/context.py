@@ -41,6 +41,11 @@ class MirrorContext(Struct, kw_only=True):
     stopped_with: int | None = None
     """The exit code of the first `stop`."""
 
+    def record_stop(self, exit_code: int) -> None:
+        """Record that the work has to stop; the first exit code counts."""
+        if self.stopped_with is None:
+            self.stopped_with = exit_code
+
     def step(self, what: str, count: int, unit: str = "scene") -> None:
         """Report that a step begins, and of how many scenes or orders."""
         self.state.on_step(Step(what, count, unit=unit))

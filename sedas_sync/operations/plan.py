@@ -18,7 +18,7 @@ from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import form_differs
-from sedas_sync.model.local import LocalScene
+from sedas_sync.model.local import UNTRUSTED_MTIME, LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
@@ -49,6 +49,7 @@ from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.select import with_endings_on_disk
 from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
+from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
 
@@ -59,7 +60,7 @@ class Disk(Struct, frozen=True, kw_only=True):
     wants: Mapping[SceneId, DesiredScene]
     """The desired scenes, with sizes that had to be requested to check their files."""
     orders: Mapping[SceneId, Order]
-    count: int
+    indexed: int
     """How many scenes the index has."""
     unpacks: bool = False
     """Whether the last apply unpacked zips."""
@@ -125,7 +126,7 @@ def plan_mirror(
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
     left = find_departures(context, found, datasets)
     plan = replace(plan, datasets=datasets, failures=failures, left=left, searched=found.searched, made=found.time)
-    if not disk.count:
+    if not disk.indexed:
         plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
     if context.state.is_locked:
         # This plan is about to be carried out.
@@ -169,8 +170,9 @@ def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
         here = observed[scene_id]
         held, state = here.local, here.state
         if held is not None:
-            # An impossible time: these files of a folder are read and not trusted.
-            members = tuple(replace(file, mtime_ns=-1) if file.name in names else file for file in held.members)
+            members = tuple(
+                replace(file, mtime_ns=UNTRUSTED_MTIME) if file.name in names else file for file in held.members
+            )
             held = replace(held, members=members)
         state = FileState.DAMAGED if state is FileState.INTACT else state
         observed[scene_id] = replace(here, local=held, state=state)
@@ -188,17 +190,13 @@ def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
         return plan
     before = {action.id: action.local for action in plan.actions}
     with context.state.index(write=False) as (index, _):
-        new = {key for key, local in index.local_scenes_of(wants).items() if not _is_same(local, before[key])}
+        new = {key for key, local in index.local_scenes_of(wants).items() if not local.has_same_file(before[key])}
     if not new:
         return plan
     disk = look_at_disk(context, Wants(scenes={scene_id: wants[scene_id] for scene_id in new}))
     now = choose_actions(disk.wants, disk.inspection.observed, disk.orders, context.comparison(plan.identities))
     kept = {action.id: action for action in now if action.kind is ActionKind.KEEP}
     return replace(plan, actions=tuple(kept.get(action.id, action) for action in plan.actions))
-
-
-def _is_same(local: LocalScene, before: LocalScene | None) -> bool:
-    return before is not None and (local.path, local.sha256) == (before.path, before.sha256)
 
 
 def with_links(context: MirrorContext, plan: Plan) -> Plan:
@@ -240,30 +238,45 @@ def _to_poll_again(action: Action) -> Action:
 
 def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     """Compare the folder and the index with the desired scenes."""
-    scenes = wants.scenes
     with context.state.index(write=False) as (index, warnings):
-        context.step("looking at the mirror", len(scenes))
-        holdings = index.local_scenes_of(scenes)
-        scenes = with_endings_on_disk(scenes, holdings.values())
-        if wants.locked and (moved := [key for key, held in holdings.items() if held.path != scenes[key].path]):
-            # The index is written again when they are moved.
-            facts = index.facts()
-            scenes |= {key: with_metadata(scenes[key], facts[key]) for key in moved}
-        untracked = [
-            want for key, want in scenes.items() if key not in holdings and is_folder_of(context.state.root, want)
-        ]
-        if untracked:
-            # Nothing else can prove their files.
-            scenes = {**scenes, **context.remote_sizes.complete(untracked)}
-        inspection = inspect(context, scenes, holdings.values())
-        scenes = with_endings_on_disk(scenes, inspection.found)
+        context.step("looking at the mirror", len(wants.scenes))
+        holdings = index.local_scenes_of(wants.scenes)
+        expected = with_endings_on_disk(wants.scenes, holdings.values())
+        described = _with_index_metadata(index, expected, holdings) if wants.locked else expected
+        sized = _with_remote_sizes(context, described, holdings)
+        inspection = inspect(context, sized, holdings.values())
+        scenes = with_endings_on_disk(sized, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         changed = restated(scenes, inspection.observed, comparison)
         reprove(str(context.state.root), inspection, changed, context.state.on_step)
-        orders, count, unpacks = {order.id: order for order in index.orders()}, index.count(), index.unpacks
-    return Disk(
-        inspection=inspection, wants=scenes, orders=orders, count=count, unpacks=unpacks, warnings=tuple(warnings)
-    )
+        return Disk(
+            inspection=inspection,
+            wants=scenes,
+            orders={order.id: order for order in index.orders()},
+            indexed=index.count(),
+            unpacks=index.unpacks,
+            warnings=tuple(warnings),
+        )
+
+
+def _with_index_metadata(
+    index: Index, scenes: Mapping[SceneId, DesiredScene], holdings: Mapping[SceneId, LocalScene]
+) -> Mapping[SceneId, DesiredScene]:
+    """Add the metadata of the index to the scenes of a lock file that will be moved: it is written again with them."""
+    moved = [scene_id for scene_id, held in holdings.items() if held.path != scenes[scene_id].path]
+    if not moved:
+        return scenes
+    facts = index.facts()
+    return {**scenes, **{scene_id: with_metadata(scenes[scene_id], facts[scene_id]) for scene_id in moved}}
+
+
+def _with_remote_sizes(
+    context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], holdings: Mapping[SceneId, LocalScene]
+) -> Mapping[SceneId, DesiredScene]:
+    """Request the sizes of the files of folders that are not in the index: nothing else can prove these files."""
+    root = context.state.root
+    untracked = [want for scene_id, want in scenes.items() if scene_id not in holdings and is_folder_of(root, want)]
+    return {**scenes, **context.remote_sizes.complete(untracked)} if untracked else scenes
 
 
 def inspect(
@@ -314,7 +327,7 @@ def make_plan(
     actions = choose_actions(scenes, observed, orders, comparison)
     if sizes:
         actions = _with_sizes(context, actions, warnings.append)
-    warnings.extend(warn_of_replacements(actions, disk.count))
+    warnings.extend(warn_of_replacements(actions, disk.indexed))
     if disk.unpacks and not context.manifest.mirror.unpack:
         warnings.extend(_staying_folders(actions))
     sizes_of_archives = {key: archive.SCENE_SIZE for key, archive in context.manifest.archives.items()}

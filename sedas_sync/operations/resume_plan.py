@@ -89,7 +89,7 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     if not (context.state.root / STATE).is_dir():
         # Checked before the mirror is locked, which would create it.
         inspection = inspect(context, saved.wants, [])
-        _check_drift(context, saved.plan, Disk(inspection=inspection, wants=saved.wants, orders={}, count=0), {})
+        _check_drift(context, saved.plan, Disk(inspection=inspection, wants=saved.wants, orders={}, indexed=0), {})
 
 
 def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, holdings: Mapping[SceneId, LocalScene]) -> None:

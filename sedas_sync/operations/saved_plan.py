@@ -19,6 +19,7 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import write_whole
 from sedas_sync.manifest.tables import MirrorConfig
 from sedas_sync.model.arguments import checked
+from sedas_sync.model.local import NO_FACTS
 from sedas_sync.model.metadata import without_links
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import Action, ActionKind, Plan
@@ -187,7 +188,7 @@ def _portable(action: Action, kept: Container[SceneId]) -> Action:
         action,
         after=tuple(scene_id for scene_id in action.after if scene_id not in kept),
         wanted=None if want is None else _without_links(want),
-        local=None if held is None else replace(held, facts="{}", digest=None, members=()),
+        local=None if held is None else replace(held, facts=NO_FACTS, digest=None, members=()),
         order=None if order is None else replace(order, download_url=None),
     )
 

@@ -209,18 +209,15 @@ def _save_times(mirror: MirrorState, refreshed: Iterable[LocalScene]) -> None:
     """
     with suppress(SedasSyncError, OSError), mirror.locked(), mirror.index(write=True) as (index, _):
         known = ((item, index.local_scene(item.id)) for item in refreshed)
-        index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
-
-
-def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
-    return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
+        same = (item for item, now in known if now and item.has_same_file(now) and item.digest == now.digest)
+        index.put_times(list(same))
 
 
 def _status(
     manifest: Manifest, root: Path, index: Index, lock: Lock | None, folder: Inspection, warnings: Iterable[str]
 ) -> Status:
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
-    wanted = index.wanted() if lock is None else _pinned(manifest.datasets, pins)
+    wanted = index.wanted() if lock is None else lock.by_dataset(manifest.datasets)
     departed_scenes = departed(index)
     if lock is not None and not index.lock_decides:
         applied = index.wanted()
@@ -285,16 +282,6 @@ def _without_scenes(datasets: Iterable[str], wanted: Mapping[str, Sequence[Scene
     for name in datasets:
         if name in wanted and not wanted[name]:
             yield f"dataset {name}: no scene matched at the last search; `sedas-sync plan` gives likely causes"
-
-
-def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dict[str, tuple[SceneId, ...]]:
-    """Return the scenes of a lock file, by the manifest's datasets."""
-    found: dict[str, list[SceneId]] = {name: [] for name in datasets}
-    for pin in pins.values():
-        for name in pin.datasets:
-            if name in found:
-                found[name].append(pin.id)
-    return {name: tuple(ids) for name, ids in found.items()}
 
 
 def _differs(scene: LocalScene, pin: LockedScene) -> bool:

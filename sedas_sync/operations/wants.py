@@ -89,9 +89,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     lock = None if not report.lock_decides else matching_lock_or_warning(context.manifest, warnings)
     pins = {} if lock is None else lock.scenes
     if lock is not None:
-        wanted = {
-            name: tuple(i for i in bad if i in pins and name in pins[i].datasets) for name in context.manifest.datasets
-        }
+        wanted = lock.by_dataset(context.manifest.datasets)
     datasets: dict[SceneId, list[str]] = {}
     for name, ids in wanted.items():
         for scene_id in ids:

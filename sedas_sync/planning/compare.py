@@ -30,7 +30,7 @@ any of these, with an order that failed                  no      order
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -42,11 +42,10 @@ from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import NOTHING, ArchiveIdentity, ArchiveKey, DesiredScene, Scene, SceneId
+from sedas_sync.model.times import UNDATED
 from sedas_sync.planning.order_pauses import paused_until
 from sedas_sync.planning.sources import source_of
 
-_UNDATED = datetime.min.replace(tzinfo=UTC)
-"""Sorts scenes without an acquisition time first."""
 _NEW = Reason(ReasonCode.NOT_IN_MIRROR)
 _UNCHANGED = Reason(ReasonCode.UNCHANGED)
 """One value for all scenes: a plan of 100,000 has little else."""
@@ -115,7 +114,7 @@ def choose_actions(
     """
     return tuple(
         _action(want, observed.get(want.scene.id, NOTHING_ON_DISK), orders.get(want.scene.id), comparison)
-        for want in sorted(wants.values(), key=lambda want: (want.scene.start or _UNDATED, want.scene.id))
+        for want in sorted(wants.values(), key=lambda want: (want.scene.start or UNDATED, want.scene.id))
     )
 
 

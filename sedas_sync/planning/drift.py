@@ -45,9 +45,7 @@ def _comparable(action: Action) -> tuple[object, ...]:
 
 
 def _same_file(then: LocalScene | None, now: LocalScene | None) -> bool:
-    if then is None or now is None:
-        return then is now
-    return (then.path, then.sha256) == (now.path, now.sha256)
+    return now is None if then is None else then.has_same_file(now)
 
 
 def either_form(saved: Plan) -> AbstractSet[SceneId]:

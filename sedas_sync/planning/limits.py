@@ -50,9 +50,9 @@ class PruneLimit(Struct, frozen=True):
             )
         return cls(float(match[1]), percent=bool(match[2]), least=0)
 
-    def files(self, held: int) -> int:
+    def files(self, on_disk: int) -> int:
         """Return the limit for a mirror with this many files."""
-        return max(self.least, int(held * self.number / 100)) if self.percent else int(self.number)
+        return max(self.least, int(on_disk * self.number / 100)) if self.percent else int(self.number)
 
 
 def download_limit(text: str) -> int:
@@ -78,7 +78,7 @@ def without_prunes(plan: Plan, why: str) -> Plan:
     )
 
 
-def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> Plan:
+def limit_prunes(plan: Plan, limit: PruneLimit, on_disk: int, confirm: Confirm) -> Plan:
     """Return the plan if its removals are within the limit or confirmed, else a plan that removes fewer files.
 
     A scene that left because a relative date moved on does not count, and is removed anyway. Nor does one without a
@@ -88,15 +88,18 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
     Args:
         plan: the plan.
         limit: how many files may be removed without a confirmation.
-        held: how many scenes are on disk.
+        on_disk: how many scenes are on disk.
         confirm: called if the plan removes more.
     """
     prunes = plan.by_kind[ActionKind.PRUNE]
-    counted, allowed = _counted(prunes), limit.files(held)
-    announced = warn_of_removals(prunes, held)
-    # It is about the limit of a run without options.
+    counted, allowed = _counted(prunes), limit.files(on_disk)
+    announced = warn_of_removals(prunes, on_disk)
+    # The warning was about the default limit; the question replaces it.
     plan = replace(plan, warnings=tuple(warning for warning in plan.warnings if warning not in announced))
-    if len(counted) <= allowed or (answer := confirm(len(counted), held)):
+    if len(counted) <= allowed:
+        return plan
+    answer = confirm(len(counted), on_disk)
+    if answer:
         return plan
     left = set(counted if answer is False else counted[allowed:])
     only = "not confirmed: " if answer is False else f"only the oldest {allowed} may be removed: " if allowed else ""
@@ -108,20 +111,20 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
             *plan.refusals,
             Failure(
                 id=ActionKind.PRUNE.value,
-                error=f"refused to remove {len(left)} of {held} files; {only}{len(counted)} no longer match, and "
+                error=f"refused to remove {len(left)} of {on_disk} files; {only}{len(counted)} no longer match, and "
                 f"the limit is {allowed} (--max-prune); review with `plan --prune`, then use --yes or raise the limit",
             ),
         ),
     )
 
 
-def warn_of_removals(actions: Iterable[Action], held: int) -> list[str]:
+def warn_of_removals(actions: Iterable[Action], on_disk: int) -> list[str]:
     """Return the warning of a plan whose removals `apply` will have confirmed; an empty list if it will not."""
-    number, allowed = len(_counted(actions)), PruneLimit().files(held)
+    number, allowed = len(_counted(actions)), PruneLimit().files(on_disk)
     if number <= allowed:
         return []
     only = f"removes only the oldest {allowed}, unless --yes or --max-prune is given"
-    text = f"{number} of {held} files would be removed, and the limit is {allowed}"
+    text = f"{number} of {on_disk} files would be removed, and the limit is {allowed}"
     return [f"{text}: `apply --prune` asks first, and without a terminal {only}"]
 
 
@@ -162,25 +165,25 @@ def check_download(plan: Plan, limit: int) -> None:
         )
 
 
-def warn_of_replacements(actions: Iterable[Action], held: int) -> list[str]:
+def warn_of_replacements(actions: Iterable[Action], on_disk: int) -> list[str]:
     """Return the warning of a plan whose replacements `apply` will have confirmed; an empty list if it will not."""
-    count = _too_many_replaced(actions, held)
-    return [f"{_many(count, held)}: `apply` asks first, and without a terminal needs --yes"] if count else []
+    count = _too_many_replaced(actions, on_disk)
+    return [f"{_many(count, on_disk)}: `apply` asks first, and without a terminal needs --yes"] if count else []
 
 
-def limit_replacements(plan: Plan, held: int, confirm: Confirm) -> Plan:
+def limit_replacements(plan: Plan, on_disk: int, confirm: Confirm) -> Plan:
     """Return the plan if it replaces at most a fifth of a mirror or that is confirmed, else one that keeps the files.
 
     Args:
         plan: the plan.
-        held: how many scenes are on disk.
+        on_disk: how many scenes are on disk.
         confirm: called if the plan replaces more.
     """
-    count = _too_many_replaced(plan.actions, held)
-    if not count or confirm(count, held):
+    count = _too_many_replaced(plan.actions, on_disk)
+    if not count or confirm(count, on_disk):
         return plan
-    announced = warn_of_replacements(plan.actions, held)
-    refusal = f"{_many(count, held)}; none was replaced: review with `plan`, then confirm with --yes"
+    announced = warn_of_replacements(plan.actions, on_disk)
+    refusal = f"{_many(count, on_disk)}; none was replaced: review with `plan`, then confirm with --yes"
     return replace(
         plan,
         actions=tuple(_keep(action) if action.replaces else action for action in plan.actions),
@@ -189,14 +192,14 @@ def limit_replacements(plan: Plan, held: int, confirm: Confirm) -> Plan:
     )
 
 
-def _too_many_replaced(actions: Iterable[Action], held: int) -> int:
+def _too_many_replaced(actions: Iterable[Action], on_disk: int) -> int:
     """Return how many intact scenes would be replaced if a confirmation is needed, else 0."""
     count = sum(action.replaces for action in actions)
-    return count if held >= _SMALL_MIRROR and count > held * _MANY_REPLACED else 0
+    return count if on_disk >= _SMALL_MIRROR and count > on_disk * _MANY_REPLACED else 0
 
 
-def _many(count: int, held: int) -> str:
-    return f"{count} of {held} scenes would be replaced at once, more than {_MANY_REPLACED:.0%} of the mirror"
+def _many(count: int, on_disk: int) -> str:
+    return f"{count} of {on_disk} scenes would be replaced at once, more than {_MANY_REPLACED:.0%} of the mirror"
 
 
 def _keep(action: Action) -> Action:

@@ -88,6 +88,15 @@ class Lock(Struct, frozen=True, kw_only=True):
     head: LockHead
     scenes: Mapping[SceneId, LockedScene]
 
+    def by_dataset(self, names: Iterable[str]) -> dict[str, tuple[SceneId, ...]]:
+        """Return the scenes of each of these datasets."""
+        found: dict[str, list[SceneId]] = {name: [] for name in names}
+        for pin in self.scenes.values():
+            for name in pin.datasets:
+                if name in found:
+                    found[name].append(pin.id)
+        return {name: tuple(ids) for name, ids in found.items()}
+
 
 def head_of(manifest: Manifest, now: datetime | None) -> LockHead:
     """Return what a lock file of this manifest is made from; dates are made absolute if `now` is given."""

@@ -6,7 +6,7 @@ that is no longer in the catalogue is not mistaken for one that the rules exclud
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 
 from msgspec import Struct, field
@@ -20,11 +20,11 @@ from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, kept_until
 from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.model.text import named, product_id
+from sedas_sync.model.times import UNDATED
 from sedas_sync.planning.match import Exclusion, exclusion
 from sedas_sync.planning.select import Selection, select
 
 NO_TIMES: Mapping[str, datetime] = MappingProxyType({})
-_UNDATED = datetime.min.replace(tzinfo=UTC)
 _ARRIVES = TRANSFERS | {ActionKind.KEEP, ActionKind.ADOPT}
 """Actions after which a scene is in the mirror if nothing fails."""
 
@@ -84,7 +84,7 @@ def judge(
             decision.doubts[item.id] = f"{item.path}: kept: no metadata to check it against the rules"
     if not found:
         return decision
-    found.sort(key=lambda pair: (pair[1].start or _UNDATED, pair[0].path))
+    found.sort(key=lambda pair: (pair[1].start or UNDATED, pair[0].path))
     local = {item.id: item for item, _ in found}
     scenes = {item.id: scene for item, scene in found}
     verdict = _select_again(manifest, wants, scenes, now)

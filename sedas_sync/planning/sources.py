@@ -100,7 +100,7 @@ def waits_for_order(want: DesiredScene, order: Order) -> bool:
 def with_orders(
     wants: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order], keys: Mapping[ArchiveIdentity, ArchiveKey]
 ) -> tuple[dict[SceneId, DesiredScene], dict[SceneId, Order], list[str]]:
-    """Download each scene that is on order from the archive that has the order.
+    """Take each scene that is on order from the archive that has the order.
 
     The id of an order means nothing to another archive, so an order of an archive that is not known is not used.
 

@@ -197,7 +197,7 @@ def put_date_rules(index: WritableIndex, rules: Mapping[str, DateRule]) -> None:
 
 
 def complete_searches(index: Index) -> dict[str, CompleteSearch]:
-    """Return the complete searches that what each dataset wants is from, by the dataset's name."""
+    """Return the search that each dataset's wanted scenes come from, if it was complete; by the dataset's name."""
     return {
         name: CompleteSearch(rules, datetime.fromisoformat(asked))
         for name, rules, asked in index.rows("SELECT dataset, rules, asked FROM wanted WHERE asked IS NOT NULL")

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
+from enum import Enum, auto
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -120,7 +121,7 @@ def inspect_mirror(
             if isinstance(seen, DiskState):
                 if seen is not NOTHING_ON_DISK:
                     result.observed[scene_id] = seen
-            elif seen is _READ_HELD and mine is not None:
+            elif seen is _MustRead.INDEXED and mine is not None:
                 reading[scene_id] = readers.submit(_read_again, root, mine, files, partial)
             elif want is not None:
                 reading[scene_id] = readers.submit(_examine, root, want, files, level, filehash, partial, mine)
@@ -367,10 +368,13 @@ def _partial(root: str, want: DesiredScene, names: AbstractSet[str]) -> int:
     return bytes_downloaded(root, path) if path.rpartition("/")[2] in names else 0
 
 
-_READ_HELD = "held"
-"""The files of the local scene have to be read."""
-_READ_UNTRACKED = "untracked"
-"""The untracked files at the scene's path have to be read."""
+class _MustRead(Enum):
+    """Which files have to be read before the state of a scene is known."""
+
+    INDEXED = auto()
+    """Those of the local scene."""
+    UNTRACKED = auto()
+    """Those at the desired scene's path."""
 
 
 def _unreadable(held: LocalScene | None, path: str, error: OSError) -> DiskState:
@@ -387,21 +391,23 @@ def _look(
     files: Mapping[str, TreeEntry],
     unreadable: tree_listing.Unreadable,
     partial: int,
-) -> DiskState | str:
+) -> DiskState | _MustRead:
     """Return what is known of a scene that changed without reading, or which files have to be read."""
     there = [] if want is None else [files.get(path) for path in want.paths]
     complete = bool(there) and all(entry is not None and entry.is_file for entry in there)
-    for path in (*(() if held is None else held.paths), *(() if want is None else want.paths)) if unreadable else ():
-        if path not in files and (hidden := tree_listing.hidden_by(path, unreadable)):
-            return _unreadable(held, *hidden)
+    if unreadable:
+        paths = (*(held.paths if held is not None else ()), *(want.paths if want is not None else ()))
+        for path in paths:
+            if path not in files and (hidden := tree_listing.hidden_by(path, unreadable)):
+                return _unreadable(held, *hidden)
     if held is not None and any(path in files for path in held.paths):
         # A folder can be at its new path already, with some files left at the old one because of a kill.
         moved = held.is_folder and complete and want is not None and held.path != want.path
-        return _READ_UNTRACKED if moved else _READ_HELD
+        return _MustRead.UNTRACKED if moved else _MustRead.INDEXED
     if want is None:
         return DiskState(local=held, tracked=True)
     if complete:
-        return _READ_UNTRACKED
+        return _MustRead.UNTRACKED
     state = FileState.DAMAGED if held is None and (any(there) or want.path in files) else FileState.ABSENT
     seen = DiskState(local=held, state=state, tracked=held is not None, partial=partial)
     # The folder of a scene whose files are missing does not block it, whatever else is in it.

@@ -7,10 +7,8 @@ from typing import Any
 
 from msgspec.structs import astuple
 
-from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
+from sedas_sync.model.local import NO_FACTS, LocalFile, LocalScene, PackedFile, ProofLevel
 
-NO_FACTS = "{}"
-"""Metadata of a scene that is not known, or was not read."""
 _FIELDS = tuple(name for name in LocalScene.__struct_fields__ if name not in {"facts", "members", "packed"})
 _values_of = attrgetter(*_FIELDS)
 _values_of_part = attrgetter(*(name for name in LocalFile.__struct_fields__ if name != "path"))

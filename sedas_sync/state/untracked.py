@@ -149,7 +149,7 @@ def _problem(
         # product it is.
         if product != product_id(scene.id):
             return "; ".join(checked.warnings), None
-        return None, "is adopted although the catalogue's Filehash differs"
+        return None, "is adopted although the catalogue's checksum differs"
     return None, None
 
 

@@ -8,7 +8,7 @@ A module that tests an archive subclasses `ArchiveContract` and provides the fix
 
     class TestMyArchive(ArchiveContract):
         @pytest.fixture
-        def case(self) -> None:
+        def case(self) -> Case:
             return Case(MyArchive(...), Query(...))
 
 It needs pytest, which the package does not install.

@@ -57,8 +57,8 @@ class RangeFetch:
         self._failure: BaseException | None = None
         self._ending = False
         self._meter: Meter | None = None
-        """None if too few bytes are missing for more connections. Not made for them: the clock of the processors is
-        slow on a busy machine."""
+        """None if too few bytes are missing for more connections. Not made for small rests: reading the processor
+        clock is slow on a busy machine."""
 
     def run(self) -> None:
         """Fetch all missing bytes.

@@ -19,6 +19,20 @@ from sedas_sync.sandbox.faults import fail
 AOI = "POLYGON ((-1.3295 51.5881,-1.3013 51.5872,-1.3020 51.5621,-1.3300 51.5622,-1.3295 51.5881))"
 PERIOD = "2019-04-30T00:00:00Z", "2019-05-12T23:59:59Z"
 EXAMPLE = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
+SATELLITES = ("Sentinel-1A", "Sentinel-1B", "Sentinel-2A", "Sentinel-2B")
+PRINTED = {
+    "creating-a-client": ("name", []),
+    "search-for-an-optical-aoi-with-cloud-cover-filters": ("sensorType", ["Optical"] * 4),
+    "search-for-a-sar-aoi": ("sensorType", ["SAR"] * 18),
+    "list-the-source-groups-available-to-the-user": ("name", ["S1", "S2", *SATELLITES]),
+    "list-the-satellites-available-to-the-user": ("name", [*SATELLITES]),
+    "filtering-on-a-group-of-sources": ("sensorType", ["Optical"] * 7),
+    "filtering-on-a-specific-satellite": ("satelliteName", ["Sentinel-1A"] * 8),
+    "search-for-a-single-product": ("supplierId", [EXAMPLE]),
+}
+"""By the title of the example: a field of the JSON that it prints, and the field's values."""
+DOWNLOADED = {"download-a-single-product": ["GRDH"], "bulk-download-many-products": ["SLC"] * 9}
+"""By the title of the example: the product types of the files that it downloads."""
 IMPORTS = {
     "from sedas_pyapi.sedas_api import": "from sedas_sync.compat import",
     "from sedas_pyapi.bulk_download import": "from sedas_sync.compat import",
@@ -27,8 +41,8 @@ IMPORTS = {
 
 def readme_examples():
     text = metadata("sedas_pyapi").get_payload()
-    for title, code in re.findall(r"### (.+?)\n.*?```python\n(.*?)```", text, re.DOTALL):
-        yield pytest.param(code, id=re.sub(r"\W+", "-", title.lower()))
+    found = re.findall(r"### (.+?)\n.*?```python\n(.*?)```", text, re.DOTALL)
+    return {re.sub(r"\W+", "-", title.lower()): code for title, code in found}
 
 
 @pytest.fixture
@@ -43,20 +57,24 @@ def offline(name):
     return make_row(name, "2019-05-02T11:00:00Z", online=False)
 
 
-@pytest.mark.parametrize("code", list(readme_examples()))
-def test_example_of_the_original_readme_runs(code, sandbox, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("title", [*PRINTED, *DOWNLOADED])
+def test_example_of_the_original_readme_runs(title, sandbox, monkeypatch, tmp_path, capsys):
+    code = readme_examples()[title]
     monkeypatch.setattr(SeDASAPI, "base_url", sandbox.url)
     monkeypatch.setattr(builtins, "input", lambda _: "sandbox")
     monkeypatch.setattr(getpass, "getpass", lambda _: "sandbox")
     for old, new in {**IMPORTS, "/output/path/": f"{tmp_path}/", "time.sleep(5)": "time.sleep(0.1)"}.items():
         code = code.replace(old, new)
     exec(compile(code, "example.py", "exec"), {"__name__": "__main__"})
-    if "download" in code:
-        files = list(tmp_path.glob("*.zip"))
-        assert files
-        assert all(zipfile.ZipFile(file).testzip() is None for file in files)
-    else:
-        assert "login" not in code or capsys.readouterr().out or code.count("\n") < 12
+    field, values = PRINTED.get(title, ("name", []))
+    assert sorted(re.findall(rf'"{field}": "(.+?)"', capsys.readouterr().out)) == sorted(values)
+    files = list(tmp_path.glob("*.zip"))
+    assert sorted(file.name.split("_")[2] for file in files) == DOWNLOADED.get(title, [])
+    assert all(zipfile.ZipFile(file).testzip() is None for file in files)
+
+
+def test_every_example_of_the_original_readme_is_run():
+    assert readme_examples().keys() == PRINTED.keys() | DOWNLOADED.keys()
 
 
 def test_answers_have_the_form_of_the_original(client):

@@ -102,15 +102,27 @@ def test_the_text_of_an_error_is_no_binary_file(name, first, media_type):
         kind_of(disposition=None, media_type=media_type, name=name, first=first)
 
 
-@pytest.mark.parametrize("name", ["manifest.safe", "X.xml", "X.EOF", "doc.kml", "item.json", "tiles", "X.svg"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("manifest.safe", None),
+        ("X.xml", ".xml"),
+        ("X.EOF", ".EOF"),
+        ("doc.kml", None),
+        ("item.json", None),
+        ("tiles", None),
+        ("X.svg", None),
+    ],
+)
 @pytest.mark.parametrize("first", [b'<?xml version="1.0"?><a/>', b'{"a": 1}'])
-def test_a_file_that_is_a_text_may_begin_like_one(name, first):
-    kind_of(disposition=None, media_type=OCTETS, name=name, first=first)
+def test_a_file_that_is_a_text_may_begin_like_one(name, kind, first):
+    assert kind_of(disposition=None, media_type=OCTETS, name=name, first=first) == kind
 
 
 @pytest.mark.parametrize("name", ["X.prj", "X.tfw", "X.met"])
 def test_small_files_beside_an_image_are_plain_texts(name):
-    kind_of(disposition=None, media_type="text/plain; charset=utf-8", name=name, first=b"10.0")
+    found = kind_of(disposition=None, media_type="text/plain; charset=utf-8", name=name, first=b"10.0")
+    assert found is None, "its name has its kind, which is none of a product"
 
 
 @pytest.mark.parametrize("name", ["X", "X.dat", "X.xml", f"{S2}.SAFE"])

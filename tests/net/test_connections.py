@@ -16,6 +16,7 @@ from sedas_sync import errors
 from sedas_sync.archives.head_sizes import remote_sizes
 from sedas_sync.model.scene import Download, Reach
 from sedas_sync.net import connections, session, sockets
+from sedas_sync.net.policy import may_carry_secret
 from sedas_sync.net.sockets import StoppableContext, StoppableSocket
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, Policy
@@ -242,7 +243,15 @@ def test_secret_is_not_sent_over_plain_http_to_another_machine():
         "http://localhost.example.org/a": False,
     }.items():
         origin, _ = connections.split(url)
-        assert origin.secret is sent
+        assert origin.may_carry_secret is may_carry_secret(url) is sent
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://user@example.org/a", "https://example.org\\@other.example.org/a", "ftp://localhost/a", "https:///a"],
+)
+def test_secret_is_not_sent_to_a_url_that_parsers_may_read_in_different_ways(url):
+    assert may_carry_secret(url) is False
 
 
 # -- TLS

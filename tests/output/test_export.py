@@ -98,7 +98,10 @@ def test_the_same_scenes_give_the_same_bytes_anywhere(applied, mirror):
 
 def test_a_catalogue_anywhere_finds_the_scenes(applied, mirror):
     mirror.export("stac", applied.path / "a/b/c")
-    for item in pystac.read_file(applied.path / "a/b/c/catalog.json").get_items(recursive=True):
+    items = list(pystac.read_file(applied.path / "a/b/c/catalog.json").get_items(recursive=True))
+    assert sorted(item.id for item in items) == sorted(file.stem for file in applied.mirror.glob("*.zip"))
+    assert items
+    for item in items:
         assert Path(item.assets["product"].get_absolute_href()).is_file()
 
 

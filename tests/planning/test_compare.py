@@ -56,12 +56,19 @@ MATCHES = DiskState(local=held(), state=FileState.INTACT, tracked=False)
 STRANGER = DiskState(state=FileState.DAMAGED)
 PARTIAL = DiskState(partial=512)
 NOTHING = DiskState()
+UNREADABLE = DiskState(
+    local=held(),
+    state=FileState.UNREADABLE,
+    tracked=True,
+    problem=Reason(ReasonCode.UNREADABLE, here="S.zip", detail="cannot be read"),
+)
 
 
 @pytest.mark.parametrize(
     ("of", "here", "ordered", "kind", "reason"),
     [
         (scene(planned=True, online=False), NOTHING, None, ActionKind.SKIP, ReasonCode.PLANNED),
+        (scene(), UNREADABLE, None, ActionKind.SKIP, ReasonCode.UNREADABLE),
         (scene(), INTACT, None, ActionKind.KEEP, ReasonCode.UNCHANGED),
         (scene(online=False), INTACT, None, ActionKind.KEEP, ReasonCode.UNCHANGED),
         (scene(online=False), INTACT, order(), ActionKind.KEEP, ReasonCode.UNCHANGED),
@@ -128,8 +135,11 @@ def test_an_order_the_archive_has_not_known_three_times_in_a_row_has_failed():
     assert failed_if_missing(Order(order="7", id="S", placed=NOON, missing=3)).state is OrderState.FAILED
 
 
-scenes = st.builds(scene, st.sampled_from("ABCDEF"), online=st.booleans(), planned=st.booleans())
-observations = st.sampled_from([INTACT, DAMAGED, GONE, MATCHES, STRANGER, PARTIAL, NOTHING])
+names = st.sampled_from("ABCDEF")
+scenes = st.builds(scene, names, online=st.booleans(), planned=st.booleans()) | st.builds(
+    lambda of, name: replace(of, id=name), st.sampled_from([shelved(), unattainable()]), names
+)
+observations = st.sampled_from([INTACT, DAMAGED, GONE, MATCHES, STRANGER, PARTIAL, NOTHING, UNREADABLE])
 ledgers = st.sampled_from([None, *map(order, OrderState)])
 
 
@@ -144,10 +154,12 @@ def test_every_scene_has_exactly_one_action_and_bytes_move_only_where_they_must(
     for of, here, _ in rows:
         action = by_id[of.id]
         right_here = here.state is FileState.INTACT
-        if of.planned:
+        if of.planned or here.state is FileState.UNREADABLE:
             assert action.kind is ActionKind.SKIP
         elif right_here:
             assert action.kind in (ActionKind.KEEP, ActionKind.ADOPT)
+        elif of.offline is not None:
+            assert action.kind is (ActionKind.SKIP if of.never else ActionKind.WAIT)
         else:
             assert action.kind in CHANGES | {ActionKind.WAIT}
             assert action.kind is not ActionKind.ADOPT

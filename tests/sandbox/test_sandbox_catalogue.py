@@ -111,6 +111,7 @@ def test_ground_tracks_reach_the_latitude_of_their_inclination():
 
 
 def test_products_are_recorded_at_the_local_time_of_their_orbit():
+    checked = set()
     for row in rows(start="2019-06-01T00:00:00Z", stop="2019-06-12T23:59:59Z"):
         lon = shapely.from_wkt(row["coordinatesWKT"]).representative_point().x
         start = datetime.fromisoformat(row["start"])
@@ -124,6 +125,8 @@ def test_products_are_recorded_at_the_local_time_of_their_orbit():
         }[row["sensorType"], row["orbitDirection"]]
         if row["supplierId"] != EXAMPLE:
             assert low < local < high, row["supplierId"]
+            checked.add((row["sensorType"], row["orbitDirection"]))
+    assert checked == {("Optical", "DESCENDING"), ("SAR", "DESCENDING"), ("SAR", "ASCENDING")}
 
 
 # -- names and footprints ----------------------------------------------------------------------------------------------

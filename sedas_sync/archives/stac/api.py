@@ -98,7 +98,7 @@ class StacApi:
         self._url = url
         self._api = api
         self._access = access
-        self._page_of_landing: list[Any] | None = None
+        self._landing_page: Any = None
         self._lock = threading.Lock()
         self._page = PAGE
         self._longest = 0
@@ -129,13 +129,13 @@ class StacApi:
 
     def _landing(self) -> Any:
         with self._lock:
-            if self._page_of_landing is None:
+            if self._landing_page is None:
                 what = "the request for its landing page"
                 reply = self._send(_StacRequest("GET", self._url, None), what)
                 if not reply.ok:
                     raise reply.error(what)
-                self._page_of_landing = [reply.json(what)]
-            return self._page_of_landing[0]
+                self._landing_page = reply.json(what)
+            return self._landing_page
 
     def walk(
         self, query: Body, wanted: tuple[Condition, ...] = (), *, limit: int | None = None
@@ -186,7 +186,7 @@ class StacApi:
         found, longest = len(walk.names), limit or self._longest
         if walk.matched is not None and walk.matched > found:
             return End.SHORT
-        # Fewer than were sent (0, -1), or exactly one page that a limit may have cut: it does not count the matches.
+        # A count below what was sent (0, -1), or equal to one full page, is no count of the matches.
         counted = walk.matched == found and not (found == last >= (longest or self._page))
         if counted:
             return End.COMPLETE

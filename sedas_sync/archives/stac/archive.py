@@ -105,7 +105,7 @@ class StacArchive(WebArchive):
         if query.stop < query.start:
             return
         wanted = conditions(query.filters)
-        if (static := self._static) is not None:
+        if (static := self._find_static_catalogue()) is not None:
             found = self._scenes_of_files(static, warn, None if query.aoi is None else _polygon(query.aoi))
         else:
             found = self._scenes(self._search(query, wanted, warn), warn)
@@ -129,7 +129,7 @@ class StacArchive(WebArchive):
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes with these ids; see `Archive.look_up`."""
         unique = list(dict.fromkeys(ids))
-        if unique and (static := self._static) is not None:
+        if unique and (static := self._find_static_catalogue()) is not None:
             wanted = frozenset(unique)
             yield from (scene for _, scene in self._scenes_of_files(static, warn) if scene.id in wanted)
             return
@@ -194,9 +194,8 @@ class StacArchive(WebArchive):
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _static(self) -> StaticCatalogue | None:
-        """The catalogue at the URL, if it is not an API."""
+    def _find_static_catalogue(self) -> StaticCatalogue | None:
+        """Return the catalogue at the URL; None if it is an API. The first call asks the server."""
         with self._lock:
             if not self._is_known:
                 if is_parquet(self._url) or not self._stac.has_search(is_catalogue):
@@ -275,7 +274,7 @@ class StacArchive(WebArchive):
     def _current_link(self, scene: Scene, url: str) -> str:
         """Return the present link of a file in the catalogue: the catalogue's own signature may have expired."""
         stable = urlsplit(url)._replace(query="")
-        if self._static is not None:
+        if self._find_static_catalogue() is not None:
             # It would have to be read whole, and files have no signatures that expire.
             return url
         try:

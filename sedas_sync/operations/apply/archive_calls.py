@@ -52,7 +52,7 @@ class ArchiveCalls:
         except InvalidOrder as error:
             # It was placed: the next run must not place it again.
             placed, problem = error.usable, error
-        order = replace(placed, id=task.action.id, attempts=task.placed + 1)
+        order = replace(placed, id=task.action.id, attempts=task.orders_placed + 1)
         # Written in this thread: the run may be busy with downloads, and may be killed before it handles the answer.
         self._index.add_order(order)
         if problem is not None:

@@ -155,8 +155,8 @@ class DownloadQueue:
         """
         if end.early:
             return True
-        if end.bytes > task.bytes:
-            task.bytes, task.link_failures = end.bytes, 0
+        if end.bytes > task.bytes_at_refusal:
+            task.bytes_at_refusal, task.link_failures = end.bytes, 0
         task.link_failures += 1
         return task.link_failures <= MAX_LINK_FAILURES
 

@@ -45,12 +45,12 @@ class Task:
     whole: "Task | None" = None
     """The task of the scene that the file belongs to."""
     order: Order | None = None
-    placed: int = 0
+    orders_placed: int = 0
     """Orders placed for the scene, those of earlier runs included."""
     download: Download | None = None
     link_failures: int = 0
     """How often the link or token was refused since bytes last arrived."""
-    bytes: int = 0
+    bytes_at_refusal: int = 0
     """Bytes on disk when the link or token was last refused."""
     losses: int = 0
     """How often the worker that fetched it was lost."""

@@ -174,14 +174,16 @@ class OrderQueue:
 
     def _place_again(self, task: Task, reason: str, now: Now) -> Iterator[Effect | MachineEvent]:
         if task.order is not None:
-            failed = replace(task.order, state=OrderState.FAILED, attempts=task.placed)
+            failed = replace(task.order, state=OrderState.FAILED, attempts=task.orders_placed)
             again = paused_until(failed, now.time)
             if again is not None:
                 # The order stays in the journal, so that later runs know how often the scene was ordered.
                 yield SaveOrder(replace(failed, detail=task.order.detail or reason))
-                yield Fail(task, f"{reason} (ordered {task.placed} times); it is ordered again after {again:%Y-%m-%d}")
+                yield Fail(
+                    task, f"{reason} (ordered {task.orders_placed} times); it is ordered again after {again:%Y-%m-%d}"
+                )
                 return
-        yield retry(task, task.placed, reason, now)
+        yield retry(task, task.orders_placed, reason, now)
         task.scene = replace(task.scene, download_url=None)
         task.order = None
         self._to_place.append(task)
@@ -206,7 +208,7 @@ class OrderQueue:
     def _placed(self, task: Task, order: Order, now: Now) -> Iterator[Effect | MachineEvent]:
         self._placing.discard(task)
         self._quota_wait = _QUOTA_FIRST
-        task.placed += 1
+        task.orders_placed += 1
         task.order = order
         yield SaveOrder(order)
         yield Emit(Ordered(time=now.time, id=task.action.id, order=order.order))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Adopted, Event, Failure, Fetched, Summary
-from sedas_sync.model.local import LocalScene
+from sedas_sync.model.local import NO_FACTS, LocalScene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
@@ -34,7 +34,6 @@ from sedas_sync.state.history import (
     put_date_rules,
 )
 from sedas_sync.state.index import WritableIndex
-from sedas_sync.state.rows import NO_FACTS
 
 
 def _nobody(_count: int, _held: int) -> None:
@@ -61,12 +60,11 @@ class PlanRunner:
 
     def stop(self, exit_code: int) -> None:
         """End the running plan in order; may be called from a signal handler or another thread."""
-        context = self._context
         if self._run is not None:
             self._run.stop(exit_code)
         else:
-            context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
-            context.archives.stop()
+            self._context.record_stop(exit_code)
+            self._context.archives.stop()
 
     @contextmanager
     def recording(self, command: str) -> Iterator[None]:

@@ -107,8 +107,7 @@ class Run:
 
     def stop(self, exit_code: int = 130) -> None:
         """Request the run to end in order; may be called from a signal handler or another thread."""
-        context = self._context
-        context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
+        self._context.record_stop(exit_code)
         self._stop.set()
         for archive in self._archives.values():
             archive.stop()
@@ -143,7 +142,7 @@ class Run:
         finally:
             self._stop.set()
             self._performer.close()
-        self._settle()
+        self._count_unfinished()
         yield from Removals(
             str(self._root),
             self._index,
@@ -287,7 +286,7 @@ class Run:
         for kind in (ActionKind.RESUME, ActionKind.REPLACE, ActionKind.FETCH, ActionKind.ORDER, ActionKind.WAIT):
             self._handle(*(_first_event(action) for action in self._actions[kind] if action.wanted is not None))
 
-    def _settle(self) -> None:
+    def _count_unfinished(self) -> None:
         """Count what was not finished: failed if the run had to end, pending otherwise."""
         assembled = {task.action.id for task in self._assembler.unfinished}
         others = [task for task in self._downloads.unfinished if task.file is None and task.action.id not in assembled]
@@ -357,7 +356,7 @@ def _task_of(action: Action, want: DesiredScene) -> do.Task:
         archive=source.archive,
         other_sources=tuple(others),
         order=action.order,
-        placed=0 if action.order is None else action.order.attempts,
+        orders_placed=0 if action.order is None else action.order.attempts,
     )
 
 

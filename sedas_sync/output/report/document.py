@@ -18,7 +18,7 @@ from sedas_sync import geometry
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import OnStep, Step, ignore_step, iso
 from sedas_sync.model.history import RunRecord, short_command
-from sedas_sync.model.local import LocalScene
+from sedas_sync.model.local import NO_FACTS, LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.scene import Scene, SceneId
@@ -198,7 +198,7 @@ def _state(holding: LocalScene | None, order: Order | None, error: str | None) -
 def _scene(scene_id: SceneId, facts: str | None, pin: LockedScene | None) -> Scene:
     """Return a scene from its stored metadata, else from the lock file, else from its id alone."""
     try:
-        known = scene_from_metadata(facts or "{}")
+        known = scene_from_metadata(facts or NO_FACTS)
     except (ValueError, TypeError):
         known = Scene(id=scene_id)
     if known.start is not None or known.footprint is not None:

@@ -57,7 +57,7 @@ def test_an_order_is_on_disk_before_it_is_reported(clock):
     one, effects = placed(clock, queue())
     assert effects[0] == SaveOrder(order("L"))
     assert [event.event for event in events_of(effects)] == ["order"]
-    assert one.placed == 1
+    assert one.orders_placed == 1
 
 
 def test_one_order_at_a_time_is_placed(clock):
@@ -138,7 +138,7 @@ def test_a_quota_delays_an_order_and_fails_nothing(clock, error, waits):
         clock.seconds += 0.2
     assert tick(clock, machine) == [PlaceOrder(one)]
     clock.tell(machine, Answered(PlaceOrder(one), order("L")))
-    assert one.placed == 1
+    assert one.orders_placed == 1
 
 
 def test_a_quota_is_not_waited_for_without_waiting(clock):
@@ -202,7 +202,7 @@ def test_a_failed_order_is_placed_again_at_most_three_times(clock):
 
 def test_orders_of_earlier_runs_count(clock):
     machine = queue()
-    one = task("L", online=False, order=order("L", state=OrderState.FAILED, attempts=4), placed=4)
+    one = task("L", online=False, order=order("L", state=OrderState.FAILED, attempts=4), orders_placed=4)
     _, failed = clock.tell(machine, OrderNeeded(one))
     assert failed.error.startswith("order O-L failed: no reason given (ordered 4 times); it is ordered again after ")
 
@@ -213,7 +213,7 @@ def test_a_scene_whose_orders_fail_is_ordered_again_after_longer_and_longer_paus
     assert next_order(failed) == START + timedelta(days=days)
     machine = queue()
     clock.seconds += days * 86400
-    one = task("L", online=False, order=failed, placed=attempts)
+    one = task("L", online=False, order=failed, orders_placed=attempts)
     clock.tell(machine, OrderNeeded(one))
     assert tick(clock, machine) == [PlaceOrder(one)]
 
@@ -221,7 +221,7 @@ def test_a_scene_whose_orders_fail_is_ordered_again_after_longer_and_longer_paus
 def test_a_failed_order_from_the_future_delays_nothing(clock):
     failed = replace(order("L", state=OrderState.FAILED, attempts=9), placed=START + timedelta(days=300))
     assert paused_until(failed, START) is None
-    machine, one = queue(), task("L", online=False, order=failed, placed=9)
+    machine, one = queue(), task("L", online=False, order=failed, orders_placed=9)
     clock.tell(machine, OrderNeeded(one))
     assert tick(clock, machine) == [PlaceOrder(one)]
 
@@ -233,7 +233,7 @@ def test_other_orders_have_no_pause(one):
 
 def test_an_order_that_is_missing_in_three_answers_is_placed_again(clock):
     machine = queue()
-    one = task("L", online=False, order=order("L"), placed=1)
+    one = task("L", online=False, order=order("L"), orders_placed=1)
     clock.tell(machine, OrderPending(one))
     for missing in (1, 2):
         tick(clock, machine, after=5.0)

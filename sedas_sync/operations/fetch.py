@@ -136,7 +136,7 @@ def _add_orders(
     known = known_orders_of(archive)
     if isinstance(orders, Mapping):
         orders = [Order(order=number, id=scene_id, placed=context.clock()) for scene_id, number in orders.items()]
-    with context.state.index(write=True) as (index, _):
+    with context.state.index(write=True) as index:
         recorded = {order.id for order in index.orders() if order.state is not OrderState.FAILED}
         for order in {order.id: order for order in (*known, *orders)}.values():
             offline = order.id in scenes and not scenes[order.id].online

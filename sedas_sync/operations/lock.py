@@ -75,7 +75,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         names = ", ".join(plan.not_asked)
         raise SedasSyncError(f"the lock file is not changed: {names} was not searched; plan with `refresh=True`")
     before, _ = _old_lock(context, write=write)
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
         held = index.local_scenes_of(wants) if applied else {}
     head = head_of(context.manifest, context.clock())
@@ -88,7 +88,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
     if read_now:
         intact |= {local.id: local for local in read_now}
         if write:
-            with context.state.index(write=True) as (writable, _):
+            with context.state.index(write=True) as writable:
                 writable.put_times(read_now)
     after = lock_scenes(head, plan.actions, intact, before, _contents(root, intact, before))
     found = () if before is None else differences(head, before.head)

@@ -17,7 +17,8 @@ def orders(context: MirrorContext, *, warn: Callable[[str], None] = _silent) -> 
         context: the mirror.
         warn: called with problems of the mirror's index.
     """
-    with context.state.index(write=False) as (index, warnings):
+    with context.state.index(write=False) as index:
+        warnings = index.warnings
         context.state.check_owner(index)
         found = list(index.listed_orders())
     for warning in warnings:
@@ -49,7 +50,8 @@ def forget_unwanted_orders(context: MirrorContext, *, warn: Callable[[str], None
 def _forget(
     context: MirrorContext, chosen: Callable[[ListedOrder], bool], warn: Callable[[str], None]
 ) -> tuple[ListedOrder, ...]:
-    with context.state.locked(timeout=0.0), context.state.index(write=True) as (index, warnings):
+    with context.state.locked(timeout=0.0), context.state.index(write=True) as index:
+        warnings = index.warnings
         context.state.check_owner(index)
         found = tuple(filter(chosen, index.listed_orders()))
         for item in found:

@@ -47,6 +47,7 @@ def look_back(
     Raises:
         ManifestError: the mirror belongs to another manifest.
     """
-    with mirror.index(write=False) as (index, warnings):
+    with mirror.index(write=False) as index:
+        warnings = index.warnings
         mirror.check_owner(index)
         return find(index, None if since is None else in_utc(since)), warnings

@@ -108,7 +108,8 @@ def plan_mirror(
     """
     datasets = one_or_more(datasets)
     check_choice(context, datasets, prune=prune)
-    with context.state.index(write=False) as (index, warnings):
+    with context.state.index(write=False) as index:
+        warnings = index.warnings
         context.state.check_owner(index, take_over=take_over)
     if locked:
         wants = wants_from_lock(context, datasets)
@@ -189,7 +190,7 @@ def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
     if not wants:
         return plan
     before = {action.id: action.local for action in plan.actions}
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         new = {key for key, local in index.local_scenes_of(wants).items() if not local.has_same_file(before[key])}
     if not new:
         return plan
@@ -238,7 +239,8 @@ def _to_poll_again(action: Action) -> Action:
 
 def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     """Compare the folder and the index with the desired scenes."""
-    with context.state.index(write=False) as (index, warnings):
+    with context.state.index(write=False) as index:
+        warnings = index.warnings
         context.step("looking at the mirror", len(wants.scenes))
         holdings = index.local_scenes_of(wants.scenes)
         expected = with_endings_on_disk(wants.scenes, holdings.values())

@@ -64,7 +64,7 @@ def _with_removals(context: MirrorContext, plan: Plan, decision: prune.PruneDeci
     """Return the plan with what was decided about scenes that it does not want, and its removals."""
     decision = prune.keep_until_superseded(decision, plan.actions)
     removals, changed = without_changed(context.state.root, decision.prune)
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         many = warn_of_removals(removals, index.count())
     refusals = () if decision.refusal is None else (Failure(id=ActionKind.PRUNE.value, error=decision.refusal),)
     plan = replace(
@@ -99,7 +99,7 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
     """Return the plan with the removal of local scenes that are not in the lock file and can be downloaded again."""
     if not plan.search_complete:
         return without_prunes(plan, "nothing is removed: not every scene of the lock file could be looked up")
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         unwanted = [held for held in index.local_scenes() if held.id not in lock.scenes]
     wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
     look_up = context.look_up()
@@ -117,7 +117,7 @@ def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
     """Return since when the start date of each dataset has been the same; empty if no archive's clock is known."""
     if not context.archives.server_times:
         return {}
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         rules = date_rules(index)
     return {
         name: rules[name].since
@@ -137,7 +137,7 @@ def find_departures(context: MirrorContext, found: SearchResult, datasets: Colle
     if datasets or not found.complete:
         return ()
     offered = {scene_id: scene for offer in found.offers.values() for scene_id, scene in offer.scenes.items()}
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         gone = listed(index) - found.wants.keys()
         known = _remembered(index, gone - offered.keys())
     scenes = {scene_id: offered.get(scene_id) or known.get(scene_id) for scene_id in sorted(gone)}
@@ -162,7 +162,7 @@ def judge_unwanted(context: MirrorContext, found: SearchResult) -> prune.PruneDe
         context: the mirror.
         found: the search.
     """
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         unwanted = [held for held in index.local_scenes() if held.id not in found.wants]
     offered = {
         held.id: offer.scenes[held.id]
@@ -222,7 +222,7 @@ def clock_doubt(context: MirrorContext) -> str | None:
     for key, time in clocks.items():
         if abs(time - now) > _CLOCKS_APART:
             return f"this machine's clock shows {_second(now)}, that of archive {key} {_second(time)}"
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         run = last_run(index)
         # Without an archive's clock an older run counts too, because a clock that is wrong for long has also dated the
         # last run. If an archive's clock agrees, the clock was wrong in that run.
@@ -251,7 +251,7 @@ def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResul
     The order of a scene that has only disappeared from the catalogue stays for a while, because it may come back.
     """
     listed = {scene_id for offer in found.offers.values() for scene_id in offer.scenes}
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         orders = [order for order in index.orders() if order.id not in found.wants]
         others = [order.id for order in orders]
         known = _remembered(index, others)

@@ -43,7 +43,7 @@ def settled_searches(context: MirrorContext, manifest: Manifest, now: datetime) 
         return {}
     rules = hashes_of_rules(manifest)
     due: dict[str, DatasetSearch] = {}
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         searches = complete_searches(index)
         for name, dataset in manifest.datasets.items():
             last = searches.get(name)
@@ -128,9 +128,9 @@ def forget_earlier_searches(context: MirrorContext, plan: Plan) -> None:
 
     It is done before anything else: a plan that is refused, cancelled or killed must not be forgotten by later runs.
     """
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         known = complete_searches(index)
     if known and (names := unfinished_scenes(plan).keys() & known.keys()):
-        with context.state.index(write=True) as (index, _):
+        with context.state.index(write=True) as index:
             index.skip_when_full = True
             forget_complete_searches(index, names)

@@ -37,7 +37,8 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
         LockMismatch: the manifest or the mirror has changed since the plan was made; the message says how.
         ManifestError: the mirror belongs to another manifest.
     """
-    with context.state.index(write=False) as (index, warnings):
+    with context.state.index(write=False) as index:
+        warnings = index.warnings
         context.state.check_owner(index, take_over=take_over)
         holdings = {holding.id: holding for holding in index.local_scenes()}
         last = last_run(index)

@@ -190,7 +190,8 @@ def mirror_status(mirror: MirrorState) -> Status:
     Raises:
         ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
     """
-    with mirror.index(write=False) as (index, warnings):
+    with mirror.index(write=False) as index:
+        warnings = index.warnings
         mirror.check_owner(index)
         damaged = index.damaged
         mirror.on_step(Step("looking at the mirror", index.count()))
@@ -207,7 +208,7 @@ def _save_times(mirror: MirrorState, refreshed: Iterable[LocalScene]) -> None:
 
     Nothing depends on it: it is skipped if the mirror cannot be written, or another process is working in it.
     """
-    with suppress(SedasSyncError, OSError), mirror.locked(), mirror.index(write=True) as (index, _):
+    with suppress(SedasSyncError, OSError), mirror.locked(), mirror.index(write=True) as index:
         known = ((item, index.local_scene(item.id)) for item in refreshed)
         same = (item for item, now in known if now and item.has_same_file(now) and item.digest == now.digest)
         index.put_times(list(same))

@@ -69,7 +69,8 @@ def verify_mirror(
         ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
     """
     manifest, state = context.manifest, context.state
-    with state.index(write=False) as (index, warnings):
+    with state.index(write=False) as index:
+        warnings = index.warnings
         state.check_owner(index)
         scenes = {scene.id: scene for scene in index.local_scenes()}
         ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}

@@ -52,7 +52,7 @@ def wants_from_lock(context: MirrorContext, datasets: Iterable[str]) -> Wants:
     manifest, lock = context.narrowed(datasets), matching_lock(context)
     look_up = context.look_up()
     context.step("looking up the lock file's scenes", len(lock.scenes))
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         wants = desired_by_lock(manifest, lock, index.facts, look_up)
     return Wants(scenes=wants, look_up=look_up, locked=True)
 
@@ -84,7 +84,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     """
     bad = {item.id: item for item in report.repairable if item.id is not None}
     warnings: list[str] = []
-    with context.state.index(write=False) as (index, _):
+    with context.state.index(write=False) as index:
         wanted = index.wanted()
     lock = None if not report.lock_decides else matching_lock_or_warning(context.manifest, warnings)
     pins = {} if lock is None else lock.scenes

@@ -51,7 +51,8 @@ def explain_scene(
     Raises:
         ManifestError: several scenes have this beginning or part; the message lists them.
     """
-    with context.state.index(write=False) as (index, warnings):
+    with context.state.index(write=False) as index:
+        warnings = index.warnings
         context.state.check_owner(index)
         local, placed = list(index.local_scenes()), list(index.orders())
         errors = index.last_errors()

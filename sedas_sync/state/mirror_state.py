@@ -64,12 +64,12 @@ class MirrorState:
         """Warnings of commands that only read about an index that has been rebuilt since."""
 
     @overload
-    def index(self, *, write: Literal[True]) -> AbstractContextManager[tuple[WritableIndex, list[str]]]: ...
+    def index(self, *, write: Literal[True]) -> AbstractContextManager[WritableIndex]: ...
     @overload
-    def index(self, *, write: Literal[False]) -> AbstractContextManager[tuple[Index, list[str]]]: ...
+    def index(self, *, write: Literal[False]) -> AbstractContextManager[Index]: ...
     @contextmanager
-    def index(self, *, write: bool) -> Iterator[tuple[Any, list[str]]]:  # the overloads say which index
-        """Open the index; yield it with its warnings, which may grow while it is open.
+    def index(self, *, write: bool) -> Iterator[Any]:  # the overloads say which index
+        """Open the index; its `warnings` may grow while it is open.
 
         A damaged or outdated index is replaced if the mirror is locked; then the folder fills the new one. Without the
         lock it is read as empty. Orders are never lost: they are in a journal.
@@ -83,7 +83,7 @@ class MirrorState:
             index.warnings[:0], self._rebuilt = self._rebuilt, []
         with index:
             try:
-                yield index, index.warnings
+                yield index
             except IndexDamagedError:
                 self._checked = False
                 raise

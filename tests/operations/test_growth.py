@@ -82,7 +82,7 @@ def test_a_clock_that_is_ahead_forgets_no_run(weeks):
     for _ in range(2):
         weeks.apply()
         weeks.clock.move(days=1)
-    with weeks.mirror() as mirror, mirror._context.state.index(write=True) as (index, _):
+    with weeks.mirror() as mirror, mirror._context.state.index(write=True) as index:
         history.add_changes(index, [Change(time=weeks.clock.now, kind=ChangeKind.PRUNED, id="A")])
     ahead = Clock("2036-01-01")
     for _ in range(2):

@@ -153,12 +153,12 @@ def lose_index(weeks):
 
 
 def forget_facts(weeks):
-    with weeks.mirror() as mirror, mirror._context.state.index(write=True) as (index, _):
+    with weeks.mirror() as mirror, mirror._context.state.index(write=True) as index:
         index.execute("UPDATE files SET facts = '{}' WHERE id = 'A'")
 
 
 def contradict_facts(weeks):
-    with weeks.mirror() as mirror, mirror._context.state.index(write=True) as (index, _):
+    with weeks.mirror() as mirror, mirror._context.state.index(write=True) as index:
         index.execute("UPDATE files SET facts = replace(facts, '2025-11-10', '2024-11-10') WHERE id = 'A'")
 
 

@@ -114,7 +114,7 @@ def test_a_file_says_in_the_index_where_it_came_from(write, two):
     with ss.Mirror(write()) as mirror:
         events = list(mirror.run(mirror.plan()))
         assert {event.id: event.archive for event in events if isinstance(event, Fetched)}["C"] == "two"
-        with mirror._state.index(write=False) as (index, _):
+        with mirror._state.index(write=False) as index:
             assert index.local_scene("C").archive == f"sedas {two.server.url}"
 
 

@@ -70,7 +70,7 @@ def test_kept_scene_loses_its_old_error_partial_and_order(manifest, sandbox, wor
     with ss.Mirror(manifest) as mirror:
         mirror.sync()
         plan = mirror.plan()
-        with mirror.locked(), mirror._state.index(write=True) as (index, _):
+        with mirror.locked(), mirror._state.index(write=True) as index:
             index.put_error("A", "an old error", plan.actions[0].wanted.scene.start)
             index.add_order(ss.Order(order="1", id="B", placed=plan.actions[0].wanted.scene.start))
         partial = mirror.root / ".sedas-sync" / "partial" / "A.zip.part"

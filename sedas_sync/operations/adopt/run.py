@@ -61,11 +61,13 @@ def adopt_files(
     place = _source_folder(source, state.root)
     adopt = partial(_adopt, context, source=place, how=how, known=known, jobs=jobs or readers(), on_file=on_file)
     if dry_run:
-        with state.index(write=False) as (index, warnings):
+        with state.index(write=False) as index:
+            warnings = index.warnings
             state.check_owner(index, take_over=take_over)
             search = search_archives(context, on_event=on_event, on_found=on_found)
             return adopt(search, index, warnings, None)
-    with state.locked(timeout=lock_timeout), state.index(write=True) as (index, warnings):
+    with state.locked(timeout=lock_timeout), state.index(write=True) as index:
+        warnings = index.warnings
         state.check_owner(index, take_over=take_over)
         search = search_archives(context, on_event=on_event, on_found=on_found)
         state.own(index)

@@ -87,7 +87,7 @@ class PlanRunner:
 
     def _is_owned(self) -> bool:
         """Return whether the mirror belongs to a manifest. A mistake of the user leaves no trace in one that is new."""
-        with self._context.state.index(write=False) as (index, _):
+        with self._context.state.index(write=False) as index:
             return index.owner() is not None
 
     def _record(self, error: SedasSyncError, command: str, started: datetime) -> None:
@@ -95,7 +95,7 @@ class PlanRunner:
         failure = Failure(id=command, error=str(error))
         calls = self._context.archives.take_calls()
         summary = Summary(time=now, failed=1, failures=(failure,), exit_code=error.exit_code, calls=calls)
-        with state.locked(), state.index(write=True) as (index, _):
+        with state.locked(), state.index(write=True) as index:
             state.check_owner(index)
             number = begin_run(index, command, started) if self._number is None else self._number
             end_run(index, number, now, error.exit_code, summary.to_json())
@@ -111,7 +111,8 @@ class PlanRunner:
         limit = options.get("max_download")
         check_download(plan, context.manifest.transfer.max_download if limit is None else limit)
         plan = with_links(context, plan)
-        with context.state.index(write=True) as (index, warnings):
+        with context.state.index(write=True) as index:
+            warnings = index.warnings
             context.state.check_owner(index, take_over=options.get("take_over", False))
             plan = limit_prunes(plan, max_prune, index.count(), confirm)
             plan = limit_replacements(plan, index.count(), confirm_replacing)
@@ -148,7 +149,8 @@ class PlanRunner:
         """Download what `verify` found missing, changed or corrupt; the mirror's lock is held."""
         context = self._context
         plan = plan_repair(context, report)
-        with context.state.index(write=True) as (index, warnings):
+        with context.state.index(write=True) as index:
+            warnings = index.warnings
             context.state.check_owner(index)
             index.skip_when_full = True
             context.state.own(index)

@@ -67,7 +67,8 @@ def export(
     """
     if self_contained and how != "stac":
         raise ManifestError(f"a self-contained catalogue is --format stac, not {how}")
-    with context.state.index(write=False) as (index, warnings):
+    with context.state.index(write=False) as index:
+        warnings = index.warnings
         context.state.check_owner(index)
         inventory = take_inventory(context.state.root, index, context.manifest.datasets)
         if index.damaged:

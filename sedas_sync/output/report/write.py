@@ -56,7 +56,8 @@ def write_report(
     check_output(target, manifest)
     if target.is_dir():
         raise ManifestError(f"{target}: is a folder; --out needs a file")
-    with state.index(write=False) as (index, warnings):
+    with state.index(write=False) as index:
+        warnings = index.warnings
         state.check_owner(index)
         lock = matching_lock_or_warning(manifest, warnings)
         state.on_step(Step("looking at the mirror", index.count()))

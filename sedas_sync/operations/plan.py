@@ -16,7 +16,7 @@ from sedas_sync.files import tree_listing
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.files import form_differs
+from sedas_sync.model.files import form_differs, is_packed_product
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
@@ -241,10 +241,17 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
         context.step("looking at the mirror", len(scenes))
         holdings = index.local_scenes_of(scenes)
         scenes = with_endings_on_disk(scenes, holdings.values())
-        if wants.locked and (moved := [key for key, held in holdings.items() if held.path != scenes[key].path]):
-            # The index is written again when they are moved.
+        unpack = context.manifest.mirror.unpack
+        if wants.locked and (
+            rewritten := [
+                key
+                for key, held in holdings.items()
+                if held.path != scenes[key].path or (unpack and is_packed_product(held))
+            ]
+        ):
+            # The index is written again when they are moved or unpacked.
             facts = index.facts()
-            scenes |= {key: with_metadata(scenes[key], facts[key]) for key in moved}
+            scenes |= {key: with_metadata(scenes[key], facts[key]) for key in rewritten}
         untracked = [
             want for key, want in scenes.items() if key not in holdings and is_folder_of(context.state.root, want)
         ]

@@ -75,7 +75,7 @@ def lock(
             stack.callback(os.close, state)
             kernel = _acquire(stack, state, time.monotonic() + timeout, _pausing(on_wait), now, end, before_release)
         except LockHeldError as held:
-            raise MirrorLocked(f"{root}: {_who(held.holder)}; `--lock-timeout SECONDS` waits for its end") from None
+            raise MirrorLocked(f"{root}: {_who(held.holder)}; `--lock-timeout TIME` waits for its end") from None
         except OSError as error:
             raise cannot_write(root / STATE / LOCK, error) from None
         yield

@@ -20,8 +20,8 @@ from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import ArchiveKey
 from sedas_sync.operations import lock as locks
 from sedas_sync.operations.adopt.run import adopt_files
-from sedas_sync.operations.apply.carry_out import PlanRunner
-from sedas_sync.operations.apply.perform import RunOptions
+from sedas_sync.operations.apply.options import RunOptions
+from sedas_sync.operations.apply.plan_runner import PlanRunner
 from sedas_sync.operations.context import Listener, MirrorContext, check_choice, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.orders import forget_order, forget_unwanted_orders, orders

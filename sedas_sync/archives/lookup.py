@@ -18,7 +18,7 @@ from sedas_sync.model.files import total_size
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
-from sedas_sync.planning.compare import is_complete
+from sedas_sync.planning.compare import needs_no_archive
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.select import paths_of
 from sedas_sync.planning.sources import describe, with_sources
@@ -118,13 +118,13 @@ class SceneLookup(Struct):
         asked = {}
         for scene_id, want in wants.items():
             here = observed.get(scene_id, NOTHING_ON_DISK)
-            if not want.scene.planned and not (is_complete(want, here) and here.tracked):
+            if not want.scene.planned and not (needs_no_archive(want, here) and here.tracked):
                 asked[scene_id] = archives_of(self.manifest, want.datasets) or (want.archive,)
         if not asked:
             return dict(wants)
         before = len(self.failures)
         self.ask(asked)
-        lost = {failure.id for failure in self.failures}
+        failed_ids = {failure.id for failure in self.failures}
         result = {}
         for scene_id, want in wants.items():
             here = observed.get(scene_id, NOTHING_ON_DISK)
@@ -139,11 +139,11 @@ class SceneLookup(Struct):
                     )
                     result[scene_id] = with_sources(replace(want, scene=scene), sources)
                 else:
-                    lost.add(scene_id)
-            elif is_complete(want, here):
+                    failed_ids.add(scene_id)
+            elif needs_no_archive(want, here):
                 result[scene_id] = want
-                lost.discard(scene_id)
-        self.failures[before:] = [failure for failure in self.failures[before:] if failure.id in lost]
+                failed_ids.discard(scene_id)
+        self.failures[before:] = [failure for failure in self.failures[before:] if failure.id in failed_ids]
         return result
 
     def _with_the_files(self, wanted: Scene, sources: Iterable[Source]) -> tuple[Source, ...]:

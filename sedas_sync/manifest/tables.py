@@ -2,14 +2,16 @@
 
 The editor's JSON Schema, the reference, the lock file and the report take their keys from these models.
 
-To add a filter for datasets, such as `instrument`:
+To add a filter for datasets (`instrument` is a finished one):
 
 1. Add a field to `Dataset`. If its values have a syntax of their own, add a type to `fields`.
 2. Make sure that `sedas_sync.model.scene.Scene` has a field of the same name, and that each archive fills it from its
    rows. No test finds an archive that does not: its scenes are then "unknown" and do not match.
-3. Add it to `FILTERS` in `sedas_sync.planning.filters`: how it is compared with a scene, and which values mean the
-   same, because archives spell one value in different ways. A test fails if a key of `Dataset` has no filter; it
-   needs an example in `VALUES`, and the test of the schema one in `ALL`.
+3. Add it to `RuleName` in `sedas_sync.model.reason` under the name of the key, and to `FILTERS` in
+   `sedas_sync.planning.filters`: how it is compared with a scene, and which values mean the same, because archives
+   spell one value in different ways. A test fails if a key of `Dataset` has no filter. The tests need an example:
+   `VALUES` in `tests/planning/test_filters.py`, `ALL` in `tests/manifest/test_manifest_schema.py`. `_STATED` in
+   `sedas_sync.planning.nothing_found` lists the values that were found if none matched.
 4. To let archives search by it, add a field with the same name and default to `sedas_sync.model.scene.Query`, and use
    it in their queries. This only saves time: the filter is applied to whatever an archive returns. If SeDAS is asked,
    add it to `_NO_FILTERS` in `sedas_sync.archives.sedas.search`.

@@ -44,7 +44,7 @@ class ActionKind(StrEnum):
     WAIT = "wait"
     """Wait for its order, or for an archive that takes no orders."""
     REPLACE = "replace"
-    """Download it again: it is damaged, or it has changed in the archive."""
+    """Download it again: it is damaged, or not what the archive, the lock file or the selection of files states now."""
     ADOPT = "adopt"
     """Take an existing file into the index, move its file to another path, or unpack its zip."""
     PRUNE = "prune"

@@ -39,7 +39,7 @@ class ReasonCode(StrEnum):
     FILES_MISSING = "files_missing"
     """The archive has files of it that are not here."""
     FILES_EXTRA = "files_extra"
-    """Some files here are no longer among its files: gone from the archive, or not selected."""
+    """Some files here are no longer selected by the manifest. Files that only the archive has lost stay."""
     SIZE_CHANGED = "size_changed"
     """The archive states another size."""
     CHECKSUM_CHANGED = "checksum_changed"

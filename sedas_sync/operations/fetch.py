@@ -17,7 +17,7 @@ from sedas_sync.model.events import Adopted, Failed, Fetched
 from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import Scene, SceneId
-from sedas_sync.operations.apply.carry_out import PlanRunner
+from sedas_sync.operations.apply.plan_runner import PlanRunner
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror
 from sedas_sync.operations.load import check_manifest
 from sedas_sync.operations.plan import plan_scenes

@@ -1,4 +1,4 @@
-"""Plan: from the scenes that a mirror has to contain to the actions that make it so. Changes nothing.
+"""Plan: from the scenes that a mirror has to contain to the actions that make it so. Changes no scene.
 
 Every plan is made in the same steps: `wants_from_…` finds the desired scenes, `look_at_disk` compares the folder with
 the index, and `make_plan` chooses the actions.
@@ -15,6 +15,7 @@ from sedas_sync.errors import AuthenticationError, ManifestError, SedasSyncError
 from sedas_sync.files import tree_listing
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
+from sedas_sync.model.events import Failure
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import form_differs, is_packed_product
 from sedas_sync.model.local import LocalScene
@@ -27,6 +28,7 @@ from sedas_sync.operations.context import (
     Listener,
     MirrorContext,
     all_archive_facts,
+    check_choice,
     filehash_of,
     ignore,
 )
@@ -41,7 +43,7 @@ from sedas_sync.operations.wants import (
     wants_from_scenes,
     wants_from_search,
 )
-from sedas_sync.planning.compare import choose_actions, restated, with_lost_as_failed
+from sedas_sync.planning.compare import Comparison, choose_actions, failed_if_missing, restated
 from sedas_sync.planning.drift import either_form
 from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.select import with_endings_on_disk
@@ -81,7 +83,9 @@ def plan_mirror(
     relock: bool = False,
     refresh: bool = False,
 ) -> Plan:
-    """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
+    """Return what `apply` would do. Orders nothing and changes no scene; polls pending orders once.
+
+    Under the mirror's lock it also forgets the complete searches that the plan contradicts.
 
     Args:
         context: the mirror.
@@ -102,12 +106,12 @@ def plan_mirror(
             `datasets`.
     """
     datasets = one_or_more(datasets)
-    context.narrowed(datasets, prune=prune)
+    check_choice(context, datasets, prune=prune)
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
     if locked:
         wants = wants_from_lock(context, datasets)
-        plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
+        plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, earlier=warnings)
         plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
     # A prune needs no search of its own: it removes nothing that still matches a rule, whatever a search returned.
@@ -115,7 +119,7 @@ def plan_mirror(
     found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found, refresh=refresh)
     wants = wants_from_search(found)
     disk = look_at_disk(context, wants)
-    plan = make_plan(context, wants, disk, sizes=sizes, warnings=warnings)
+    plan = make_plan(context, wants, disk, sizes=sizes, earlier=warnings)
     # A named product that is on disk need not be in the catalogue.
     held = {action.id for action in plan.actions if action.local is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
@@ -227,8 +231,8 @@ def with_links(context: MirrorContext, plan: Plan) -> Plan:
 
 def _to_poll_again(action: Action) -> Action:
     """Return an action that waits for its order if the order is ready and its link was left out."""
-    lost = action.kind in TRANSFERS and action.order is not None and action.order.download_url is None
-    return replace(action, kind=ActionKind.WAIT) if lost else action
+    lacks_link = action.kind in TRANSFERS and action.order is not None and action.order.download_url is None
+    return replace(action, kind=ActionKind.WAIT) if lacks_link else action
 
 
 # -- disk ------------------------------------------------------------------------------------------------------------
@@ -287,7 +291,7 @@ def inspect(
 
 
 def make_plan(
-    context: MirrorContext, wants: Wants, disk: Disk, *, sizes: bool = False, warnings: Iterable[str] = ()
+    context: MirrorContext, wants: Wants, disk: Disk, *, sizes: bool = False, earlier: Iterable[str] = ()
 ) -> Plan:
     """Choose the action of each desired scene.
 
@@ -298,39 +302,30 @@ def make_plan(
         wants: the desired scenes.
         disk: what is on disk.
         sizes: request the sizes of scenes to download that the catalogue does not state.
-        warnings: earlier warnings.
+        earlier: earlier warnings.
 
     Raises:
         AuthenticationError: an archive rejected the credentials, or there are none.
     """
     observed = disk.inspection.observed
-    said = list(dict.fromkeys((*warnings, *disk.warnings)))
+    warnings = list(dict.fromkeys((*earlier, *disk.warnings)))
     scenes = disk.wants if wants.look_up is None else wants.look_up.refresh(disk.wants, observed)
     keys = _archives_of_orders(context, scenes, disk.orders)
     scenes, orders, unknown_orders = with_orders(scenes, disk.orders, keys)
-    said.extend(unknown_orders)
+    warnings.extend(unknown_orders)
     comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
-    if wants.saved is not None:
-        comparison = replace(comparison, either_form=either_form(wants.saved))
-    elif wants.look_up is None:
-        # A lock file contains what there was, not the form that the archive delivers.
-        staying = _of_other_form(context, scenes, disk.inspection)
-        scenes, comparison = {**scenes, **staying}, replace(comparison, either_form=staying.keys())
-    polled = _poll(context, orders, scenes, said)
+    scenes, comparison = _with_kept_forms(context, wants, scenes, disk.inspection, comparison)
+    polled = _poll(context, orders, scenes, warnings)
     orders.update((order.id, order) for order in polled)
     context.step("comparing", len(scenes))
     actions = choose_actions(scenes, observed, orders, comparison)
     if sizes:
-        actions = _with_sizes(context, actions, said.append)
-    said.extend(warn_of_replacements(actions, disk.count))
+        actions = _with_sizes(context, actions, warnings.append)
+    warnings.extend(warn_of_replacements(actions, disk.count))
     if disk.unpacks and not context.manifest.mirror.unpack:
-        said.extend(_staying_folders(actions))
+        warnings.extend(_staying_folders(actions))
     sizes_of_archives = {key: archive.SCENE_SIZE for key, archive in context.manifest.archives.items()}
-    failures, found = wants.failures, wants.warnings
-    complete = wants.complete
-    if wants.look_up is not None:
-        failures, found = (*failures, *wants.look_up.failures), (*wants.look_up.warnings, *found)
-        complete = complete and (wants.saved is not None or not wants.look_up.failures)
+    failures, later, complete = _look_up_results(wants)
     return Plan(
         manifest=context.manifest.name,
         mirror=str(context.state.root),
@@ -339,7 +334,7 @@ def make_plan(
         actions=actions,
         search_complete=complete,
         failures=failures,
-        warnings=(*said, *disk.inspection.warnings, *found),
+        warnings=(*warnings, *disk.inspection.warnings, *later),
         refreshed=tuple(disk.inspection.refreshed),
         polled=tuple(polled),
         identities=comparison.identities,
@@ -347,11 +342,37 @@ def make_plan(
     )
 
 
+def _look_up_results(wants: Wants) -> tuple[tuple[Failure, ...], tuple[str, ...], bool]:
+    """Return the failures and warnings of how the scenes were found, and whether these are all that match."""
+    look_up = wants.look_up
+    if look_up is None:
+        return wants.failures, wants.warnings, wants.complete
+    complete = wants.complete and (wants.saved is not None or not look_up.failures)
+    return (*wants.failures, *look_up.failures), (*look_up.warnings, *wants.warnings), complete
+
+
 def _staying_folders(actions: Iterable[Action]) -> Iterator[str]:
     """Yield a warning if scenes stay the folders that they were unpacked to."""
     kept = sum(action.local is not None and action.local.packed is not None for action in actions)
     if kept:
         yield f"{count(kept, 'scene')} on disk stay folders: `[mirror] unpack` is false now, and new scenes stay zips"
+
+
+def _with_kept_forms(
+    context: MirrorContext,
+    wants: Wants,
+    scenes: Mapping[SceneId, DesiredScene],
+    inspection: Inspection,
+    comparison: Comparison,
+) -> tuple[Mapping[SceneId, DesiredScene], Comparison]:
+    """Return the scenes and the comparison so that scenes which may stay a folder, or a file, stay it."""
+    if wants.saved is not None:
+        return scenes, replace(comparison, either_form=either_form(wants.saved))
+    if wants.look_up is not None:
+        # A lock file contains what there was, not the form that the archive delivers.
+        return scenes, comparison
+    staying = _of_other_form(context, scenes, inspection)
+    return {**scenes, **staying}, replace(comparison, either_form=staying.keys())
 
 
 def _of_other_form(
@@ -414,7 +435,7 @@ def _poll(
             continue
         context.step("polling orders", len(items), "order")
         try:
-            answers.extend(with_lost_as_failed(order) for order in service.poll(items))
+            answers.extend(failed_if_missing(order) for order in service.poll(items))
         except SedasSyncError as error:
             # An account that may not poll orders can still do everything else.
             refused = isinstance(error, AuthenticationError) and not error.forbidden

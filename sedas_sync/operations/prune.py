@@ -74,7 +74,7 @@ def _with_removals(context: MirrorContext, plan: Plan, decision: prune.PruneDeci
             *plan.warnings,
             *decision.doubts.values(),
             *decision.warnings,
-            *prune.warn_of_lost(decision.keep),
+            *prune.warn_of_unlisted(decision.keep),
             *changed.values(),
             *many,
         ),
@@ -109,8 +109,8 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
         look_up.ask(dict.fromkeys((held.id for held in unwanted), everywhere))
     decision = _judge(context, wants, {}, unwanted)
     look_up.ask({action.id: archives_of(context.manifest, action.datasets) for action in decision.keep})
-    lost = {failure.id: failure.error for failure in look_up.failures}
-    return _with_removals(context, plan, prune.judge_by_lock(decision, lost, wants))[0]
+    lookup_errors = {failure.id: failure.error for failure in look_up.failures}
+    return _with_removals(context, plan, prune.judge_by_lock(decision, lookup_errors, wants))[0]
 
 
 def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
@@ -189,7 +189,7 @@ def _judge(
         wrong_clock=_wrong_clock(context),
         since=_unchanged_since(context),
     )
-    return prune.forget_lost(decision, _without_files(context, decision))
+    return prune.remove_without_files(decision, _without_files(context, decision))
 
 
 def _without_files(context: MirrorContext, decision: prune.PruneDecision) -> set[SceneId]:

@@ -54,7 +54,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
         }
         then = replace(disk, orders={**disk.orders, **current})
         _check_drift(context, saved.plan, then, holdings)
-    plan = make_plan(context, wants, disk, warnings=warnings)
+    plan = make_plan(context, wants, disk, earlier=warnings)
     untouched = tuple(
         replace(action, local=holdings[action.id])
         for action in saved.plan.actions

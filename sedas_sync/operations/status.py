@@ -221,18 +221,18 @@ def _status(
 ) -> Status:
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
     wanted = index.wanted() if lock is None else _pinned(manifest.datasets, pins)
-    left = departed(index)
+    departed_scenes = departed(index)
     if lock is not None and not index.lock_decides:
         applied = index.wanted()
         wanted = {
-            name: tuple(dict.fromkeys((*(i for i in ids if i not in left), *applied.get(name, ()))))
+            name: tuple(dict.fromkeys((*(i for i in ids if i not in departed_scenes), *applied.get(name, ()))))
             for name, ids in wanted.items()
         }
     orders = index.listed_orders()
     present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
-    unwanted = Counter(left.get(scene_id) for scene_id in present.keys() - wanted_ids)
+    unwanted = Counter(departed_scenes.get(scene_id) for scene_id in present.keys() - wanted_ids)
     ordered = {order.id for order in orders if order.awaited}
     errors = index.last_errors() | {failure.id: failure.error for failure in left_alone(folder.problems)}
 

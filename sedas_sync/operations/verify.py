@@ -19,8 +19,9 @@ from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, check
 from sedas_sync.files.threads import Pool, readers
 from sedas_sync.files.tree_listing import TreeEntry
+from sedas_sync.manifest import Manifest
 from sedas_sync.model.arguments import Jobs
-from sedas_sync.model.events import Step
+from sedas_sync.model.events import OnStep, Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below, meets_lock
 from sedas_sync.model.history import SceneState
@@ -31,7 +32,7 @@ from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
-from sedas_sync.planning.lock import LockedFile, LockedScene
+from sedas_sync.planning.lock import Lock, LockedFile, LockedScene
 from sedas_sync.state.history import departed
 
 
@@ -47,7 +48,6 @@ class _Task(NamedTuple):
     """What to do if it is damaged, of a file outside the index."""
 
 
-# Longer than usual by its arguments and their description.
 def verify_mirror(
     context: MirrorContext,
     *,
@@ -74,47 +74,26 @@ def verify_mirror(
         scenes = {scene.id: scene for scene in index.local_scenes()}
         ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
         lock_decides = index.lock_decides
-        left = departed(index)
+        departed_scenes = departed(index)
         wanted = {scene_id for ids in index.wanted().values() for scene_id in ids}
     damaged = bool(warnings)
     lock = matching_lock_or_warning(manifest, warnings)
-    ignored = all(policy == "ignore" for policy in filehash_of(manifest).values())
-
-    def on_read(done: int, read: int, files: int, total: int) -> None:
-        state.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
-
-    pins: dict[SceneId, LockedScene] = {}
-    places: Mapping[SceneId, str] = {}
-    if lock is not None:
-        pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
-        places = paths_by_lock(manifest, lock)
-        if not lock_decides:
-            pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
-    expected = [path for scene in scenes.values() for path in scene.paths]
-    expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
-    unreadable: tree_listing.Unreadable = {}
-    entries = tree_listing.listing(str(state.root), expected, unreadable=unreadable) if state.root.is_dir() else {}
-    tasks = [task for scene in scenes.values() for task in _tasks(scene, pins.get(scene.id))]
-    not_indexed = [pin for pin in pins.values() if pin.id not in scenes]
-    more, done = _not_indexed(not_indexed, places, entries, {task.path for task in tasks}, ordered)
-    tasks += more
-    done += _other_zips(scenes, pins)
-    others = entries.keys() - {task.path for task in tasks} - {item.path for item in done}
-    zips = list(_zips_outside(entries, others, wanted - scenes.keys() - pins.keys()))
-    done += [_unknown(entries[path]) for path in others - {task.path for task in zips}]
-    tasks += zips
+    pins, places = _locked_scenes(manifest, lock)
+    if lock is not None and not lock_decides:
+        pins = _still_valid(pins, scenes, departed_scenes, str(lock_path(manifest.name)), warnings)
+    entries, unreadable = _files_on_disk(state.root, scenes, pins, places)
+    tasks, done, others = _sort_files(scenes, pins, places, entries, ordered=ordered, wanted=wanted)
     done += _read(
         state.root,
-        sorted(tasks, key=lambda task: task.path),
+        tasks,
         entries,
         jobs or readers(),
-        "ignore" if ignored else "warn",
-        on_file or on_read,
+        "ignore" if all(policy == "ignore" for policy in filehash_of(manifest).values()) else "warn",
+        on_file or _steps_of_reading(state.on_step),
     )
     done = [_if_missing(file, ordered, unreadable) if file.is_missing else file for file in done]
     named = {place for file in done if (place := tree_listing.hidden_by(file.path, unreadable))}
-    left_out = {path: error for path, error in unreadable.items() if (path, error) not in named}
-    warnings += tree_listing.left_out(left_out)
+    warnings += tree_listing.left_out({path: error for path, error in unreadable.items() if (path, error) not in named})
     return VerifyReport(
         manifest=manifest.name,
         mirror=str(state.root),
@@ -124,6 +103,67 @@ def verify_mirror(
         warnings=tuple(warnings),
         damaged_index=damaged,
     )
+
+
+def _locked_scenes(manifest: Manifest, lock: Lock | None) -> tuple[dict[SceneId, LockedScene], Mapping[SceneId, str]]:
+    """Return the scenes of the lock file that belong to the manifest's datasets, and the paths that it shows."""
+    if lock is None:
+        return {}, {}
+    pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
+    return pins, paths_by_lock(manifest, lock)
+
+
+def _files_on_disk(
+    root: Path,
+    scenes: Mapping[SceneId, LocalScene],
+    pins: Mapping[SceneId, LockedScene],
+    places: Mapping[SceneId, str],
+) -> tuple[Mapping[str, TreeEntry], tree_listing.Unreadable]:
+    """Return the files of the mirror by path, and what cannot be read."""
+    expected = [path for scene in scenes.values() for path in scene.paths]
+    expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
+    unreadable: tree_listing.Unreadable = {}
+    entries = tree_listing.listing(str(root), expected, unreadable=unreadable) if root.is_dir() else {}
+    return entries, unreadable
+
+
+def _sort_files(
+    scenes: Mapping[SceneId, LocalScene],
+    pins: Mapping[SceneId, LockedScene],
+    places: Mapping[SceneId, str],
+    entries: Mapping[str, TreeEntry],
+    *,
+    ordered: AbstractSet[SceneId],
+    wanted: AbstractSet[SceneId],
+) -> tuple[list[_Task], list[VerifiedFile], AbstractSet[str]]:
+    """Return the files to read, what is known of others without reading them, and the paths that nothing requires.
+
+    Args:
+        scenes: of the index.
+        pins: the scenes of the lock file.
+        places: their paths, as far as the layout needs no more than the lock file has.
+        entries: the files on disk.
+        ordered: scenes whose orders are pending.
+        wanted: scenes that datasets want.
+    """
+    tasks = [task for scene in scenes.values() for task in _tasks(scene, pins.get(scene.id))]
+    not_indexed = [pin for pin in pins.values() if pin.id not in scenes]
+    more, known = _not_indexed(not_indexed, places, entries, {task.path for task in tasks}, ordered)
+    tasks += more
+    known += _other_zips(scenes, pins)
+    others = entries.keys() - {task.path for task in tasks} - {item.path for item in known}
+    zips = list(_zips_outside(entries, others, wanted - scenes.keys() - pins.keys()))
+    known += [_unknown(entries[path]) for path in others - {task.path for task in zips}]
+    return sorted((*tasks, *zips), key=lambda task: task.path), known, others
+
+
+def _steps_of_reading(on_step: OnStep) -> Callable[[int, int, int, int], None]:
+    """Return a function that reports as a step how much has been read."""
+
+    def on_read(done: int, read: int, files: int, total: int) -> None:
+        on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
+
+    return on_read
 
 
 def _if_missing(file: VerifiedFile, ordered: AbstractSet[SceneId], unreadable: tree_listing.Unreadable) -> VerifiedFile:
@@ -137,23 +177,26 @@ def _if_missing(file: VerifiedFile, ordered: AbstractSet[SceneId], unreadable: t
 def _still_valid(
     pins: Mapping[SceneId, LockedScene],
     scenes: Mapping[SceneId, LocalScene],
-    left: Mapping[SceneId, SceneState],
+    departed_scenes: Mapping[SceneId, SceneState],
     lock: str,
     warnings: list[str],
 ) -> dict[SceneId, LockedScene]:
     """Return the scenes of a lock file without those that a later apply has downloaded again or no longer wants."""
-    current = {}
-    for pin in pins.values():
-        scene = scenes.get(pin.id)
-        here = None if scene is None else scene.delivered.sha256
-        if pin.id not in left if scene is None else None in (pin.sha256, here) or pin.sha256 == here:
-            current[pin.id] = pin
+    current = {pin.id: pin for pin in pins.values() if not _is_outdated(pin, scenes.get(pin.id), departed_scenes)}
     if outdated := len(pins) - len(current):
         warnings.append(
             f"{lock}: {count(outdated, 'scene')} changed or removed by an apply since; `sedas-sync lock` updates the "
             "file, and `apply --locked` returns to it"
         )
     return current
+
+
+def _is_outdated(pin: LockedScene, scene: LocalScene | None, departed_scenes: Mapping[SceneId, SceneState]) -> bool:
+    """Return whether an apply has downloaded or removed a scene of the lock file since the file was written."""
+    if scene is None:
+        return pin.id in departed_scenes
+    here = scene.delivered.sha256
+    return None not in (pin.sha256, here) and pin.sha256 != here
 
 
 def _paths(pin: LockedScene, place: str | None) -> tuple[str, ...]:

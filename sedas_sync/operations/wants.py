@@ -17,7 +17,7 @@ from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.planning.sources import with_sources
 
-_LOST = "no longer in the archive; local files are left unchanged"
+_UNKNOWN = "no longer in the archive; local files are left unchanged"
 _REFUSED = "this plan omits removals that were not confirmed; create a new plan to include them"
 
 
@@ -117,7 +117,8 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     return Wants(
         scenes=wants,
         failures=tuple(
-            replace(failure, error=_LOST) if failure.id in look_up.unknown else failure for failure in look_up.failures
+            replace(failure, error=_UNKNOWN) if failure.id in look_up.unknown else failure
+            for failure in look_up.failures
         ),
         warnings=(*warnings, *look_up.warnings),
     )

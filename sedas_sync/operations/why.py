@@ -14,6 +14,7 @@ from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
+from sedas_sync.operations.lock_file import matching_lock_or_warning
 from sedas_sync.operations.plan import look_at_disk, make_plan
 from sedas_sync.operations.prune import judge_unwanted, without_changed
 from sedas_sync.operations.search import SearchResult, search_archives
@@ -70,7 +71,7 @@ def explain_scene(
     if want is not None:
         wants = Wants(scenes={scene_id: want})
         disk = look_at_disk(context, wants)
-        plan = make_plan(context, wants, disk, warnings=warnings)
+        plan = make_plan(context, wants, disk, earlier=warnings)
         (action,) = plan.actions
         warnings = [warning for warning in plan.warnings if warning not in disk.inspection.warnings]
     return Explanation(
@@ -87,8 +88,19 @@ def explain_scene(
         pruning=None if held is None or want is not None else _pruning(context, held, found),
         archive_warnings=naming(scene_id, reported),
         same_day=same_tile_and_day(scene or Scene(id=scene_id), found),
+        in_lock=_in_lock(context, scene_id, warnings),
         warnings=tuple(warnings),
     )
+
+
+def _in_lock(context: MirrorContext, scene_id: SceneId, warnings: list[str]) -> bool | None:
+    """Return whether the lock file has a scene; None, with a warning if it is of no use, if there is none."""
+    try:
+        lock = matching_lock_or_warning(context.manifest, warnings)
+    except ManifestError as error:
+        warnings.append(str(error))
+        return None
+    return None if lock is None else scene_id in lock.scenes
 
 
 def _beyond_the_search(

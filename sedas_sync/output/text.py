@@ -83,6 +83,9 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
         source = "" if of.held_from is None else f", from {of.held_from}"
         sha256 = held.sha256 or "not computed"
         yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {sha256}"
+    if of.in_lock is not None:
+        without = "does not have it: `apply --locked` does not download it, `sedas-sync lock` adds what matches"
+        yield "lock", "the lock file " + ("has it" if of.in_lock else without)
     if of.order is not None:
         yield "order", f"{of.order.order}, {of.order.state.value}, polled {count(of.order.polls, 'time')}"
     if of.last_error is not None:

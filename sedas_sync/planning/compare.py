@@ -51,7 +51,7 @@ _NEW = Reason(ReasonCode.NOT_IN_MIRROR)
 _UNCHANGED = Reason(ReasonCode.UNCHANGED)
 """One value for all scenes: a plan of 100,000 has little else."""
 
-LOST_AFTER = 3
+MISSING_POLLS_UNTIL_FAILED = 3
 """After so many answers in a row that do not contain an order, it counts as failed."""
 
 
@@ -71,7 +71,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     unpack: bool = False
     """Whether the zip of a product is unpacked."""
     either_form: AbstractSet[SceneId] | None = None
-    """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
+    """Scenes that may stay a folder, or a file, although the archive has the other form. None if the form counts only
+    for the source that delivered a scene."""
 
     def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""
@@ -118,8 +119,8 @@ def choose_actions(
     )
 
 
-def is_complete(want: DesiredScene, here: DiskState) -> bool:
-    """Return whether a scene is on disk, so that its archive need not be asked."""
+def needs_no_archive(want: DesiredScene, here: DiskState) -> bool:
+    """Return whether the archive need not be asked for a scene: it is on disk, planned, or cannot be read."""
     return _if_online(want, here, _WITHOUT_ARCHIVES)[0] in (ActionKind.KEEP, ActionKind.ADOPT, ActionKind.SKIP)
 
 
@@ -205,9 +206,9 @@ def _if_offline(kind: ActionKind, reason: Reason, order: Order | None) -> tuple[
     return ActionKind.ORDER, Reason(ReasonCode.ORDER_FAILED, order=order.order, detail=detail)
 
 
-def with_lost_as_failed(order: Order) -> Order:
+def failed_if_missing(order: Order) -> Order:
     """Return an order as failed if several answers in a row did not contain it."""
-    if order.missing < LOST_AFTER:
+    if order.missing < MISSING_POLLS_UNTIL_FAILED:
         return order
     return replace(order, state=OrderState.FAILED, detail=f"not found in the last {order.missing} responses")
 

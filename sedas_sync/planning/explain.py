@@ -67,6 +67,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Warnings of the archives that name the scene, such as that its row could not be used."""
     same_day: tuple[Sibling, ...] = ()
     """Other scenes of its tile on its day, if its tile is known."""
+    in_lock: bool | None = None
+    """Whether the lock file has it; None if there is no lock file that matches the manifest."""
     warnings: tuple[str, ...] = ()
     """Problems of the mirror's index."""
 

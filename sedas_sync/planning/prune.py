@@ -194,23 +194,25 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
     return result
 
 
-def forget_lost(decision: PruneDecision, lost: AbstractSet[SceneId]) -> PruneDecision:
+def remove_without_files(decision: PruneDecision, without_files: AbstractSet[SceneId]) -> PruneDecision:
     """Remove the scenes without files that the search did not return although they match: nothing is left to keep.
 
     Args:
         decision: of `judge`.
-        lost: the scenes of which no file is on disk.
+        without_files: the scenes of which no file is on disk.
     """
     reason = Reason(ReasonCode.LOST)
     gone = [
-        replace(a, kind=ActionKind.PRUNE, datasets=(), size=0, reason=reason) for a in decision.keep if a.id in lost
+        replace(a, kind=ActionKind.PRUNE, datasets=(), size=0, reason=reason)
+        for a in decision.keep
+        if a.id in without_files
     ]
-    kept = [action for action in decision.keep if action.id not in lost]
+    kept = [action for action in decision.keep if action.id not in without_files]
     return replace(decision, keep=kept, prune=[*decision.prune, *gone])
 
 
 def judge_by_lock(
-    decision: PruneDecision, lost: Mapping[SceneId, str], wants: Mapping[SceneId, DesiredScene]
+    decision: PruneDecision, lookup_errors: Mapping[SceneId, str], wants: Mapping[SceneId, DesiredScene]
 ) -> PruneDecision:
     """Remove scenes outside a lock file that the archive can provide again, although they match the rules.
 
@@ -218,7 +220,7 @@ def judge_by_lock(
 
     Args:
         decision: of `judge`.
-        lost: why the look-up of a scene failed, by id.
+        lookup_errors: why the look-up of a scene failed, by id.
         wants: the scenes of the lock file; no removal has to wait for other scenes.
     """
     within = once_per_tuple(lambda ids: tuple(scene_id for scene_id in ids if scene_id in wants))
@@ -229,8 +231,10 @@ def judge_by_lock(
         warnings=list(decision.warnings),
     )
     for action in decision.keep:
-        if action.id in lost:
-            result.warnings.append(f"{action.path}: kept although it is not in the lock file: {lost[action.id]}")
+        if action.id in lookup_errors:
+            result.warnings.append(
+                f"{action.path}: kept although it is not in the lock file: {lookup_errors[action.id]}"
+            )
         else:
             reason = Reason(ReasonCode.NOT_IN_LOCK)
             result.prune.append(replace(action, kind=ActionKind.PRUNE, datasets=(), reason=reason))
@@ -256,7 +260,7 @@ def once_per_tuple(
     return changed
 
 
-def warn_of_lost(kept: Iterable[Action]) -> list[str]:
+def warn_of_unlisted(kept: Iterable[Action]) -> list[str]:
     """Return a warning that names the scenes that are kept although the catalogue no longer lists them."""
     ids = [action.id for action in kept]
     if not ids:

@@ -343,7 +343,8 @@ def states_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda:
 def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: False) -> FileState:
     """Compare a local scene with the index; a file is read only if its time differs.
 
-    A folder with some files missing and the others right is intact: what exists is the scene's.
+    A folder with some files missing and the others right is intact, unlike in a plan, which fetches the missing ones.
+    The question here is whether what exists may be removed or replaced.
 
     Raises:
         OSError: a file cannot be read.

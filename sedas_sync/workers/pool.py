@@ -134,8 +134,8 @@ class WorkerPool:
             raise SedasSyncError(f"the executor's workers cannot be checked: {_first_line(answers)}") from answers
         return None if answers is None else [_check_of(worker, answer) for worker, answer in answers.items()]
 
-    def absence(self) -> str | None:
-        """Return a warning if no worker is left; may take a while."""
+    def check_for_workers(self) -> str | None:
+        """Ask the executor for its workers; return a warning if none is left. May take a while."""
         gone = isinstance(self._executor, WorkerAware) and not self._executor.workers()
         return "no worker is left: scenes wait for the next one" if gone else None
 
@@ -183,7 +183,7 @@ class WorkerPool:
         elif (error := done.exception()) is None and isinstance(answer := done.result(), RemoteOutcome):
             outcome, error = answer, answer.error
             refused = isinstance(error, TransferError) and error.relocate
-            pending.early = self._time(since, outcome.seconds, refused=refused) and refused
+            pending.early = self._adapt_window(since, outcome.seconds, refused=refused) and refused
         elif error is None:
             error = WorkerLost("its worker did not answer")
         elif not isinstance(error, WorkerLost):
@@ -196,7 +196,7 @@ class WorkerPool:
             else:
                 pending.set_exception(error or WorkerLost("its worker did not answer"))
 
-    def _time(self, since: float, seconds: float, *, refused: bool) -> bool:
+    def _adapt_window(self, since: float, seconds: float, *, refused: bool) -> bool:
         """Adapt the window after a job that was submitted at `since` and took so many seconds.
 
         Returns:

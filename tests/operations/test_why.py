@@ -81,6 +81,21 @@ def test_why_of_what_is_here(mixed):
     assert "500" in broken["last_error"]
 
 
+def test_why_names_the_lock_file(mixed, sandbox):
+    assert mixed.run("why", "KEPT", "--json").json["in_lock"] is None
+    mixed.run("lock")
+    shown = mixed.run("why", "KEPT")
+    assert "the lock file has it" in shown.out
+    sandbox._catalogue = RowCatalogue([make_row("LATER", "2019-05-10T11:00:00Z")])
+    shown = mixed.run("why", "LATER")
+    assert "does not have it: `apply --locked` does not download it" in " ".join(shown.out.split())
+    assert mixed.run("why", "LATER", "--json").json["in_lock"] is False
+    (mixed.path / "manifest.lock").write_text("not a lock file")
+    broken = mixed.run("why", "LATER", "--json")
+    assert broken.json["in_lock"] is None
+    assert any("manifest.lock" in warning for warning in broken.json.get("warnings", [broken.err]))
+
+
 def test_why_of_an_unknown_scene(mixed):
     shown = mixed.run("why", "NOBODY-KNOWS")
     assert shown.code == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pystac
 import pytest
+from effort import effort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stac_schemas import quick_problems
@@ -137,7 +138,7 @@ def entries_of(some):
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=effort(12, 100), deadline=None)
 @given(st.lists(scenes, max_size=4))
 def test_catalogue_is_valid_for_any_metadata(tmp_path_factory, some):
     folder = tmp_path_factory.mktemp("stac")

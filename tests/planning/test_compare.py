@@ -13,7 +13,7 @@ from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import CHANGES, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, Scene
-from sedas_sync.planning.compare import Comparison, choose_actions, with_lost_as_failed
+from sedas_sync.planning.compare import Comparison, choose_actions, failed_if_missing
 
 NOON = datetime(2019, 5, 6, 12, tzinfo=UTC)
 
@@ -124,8 +124,8 @@ def test_a_layout_that_moves_a_file_fetches_nothing():
 
 def test_an_order_the_archive_has_not_known_three_times_in_a_row_has_failed():
     lost = Order(order="7", id="S", placed=NOON, missing=2)
-    assert with_lost_as_failed(lost).state is OrderState.PENDING
-    assert with_lost_as_failed(Order(order="7", id="S", placed=NOON, missing=3)).state is OrderState.FAILED
+    assert failed_if_missing(lost).state is OrderState.PENDING
+    assert failed_if_missing(Order(order="7", id="S", placed=NOON, missing=3)).state is OrderState.FAILED
 
 
 scenes = st.builds(scene, st.sampled_from("ABCDEF"), online=st.booleans(), planned=st.booleans())

@@ -215,15 +215,15 @@ def test_a_file_that_changes_while_it_is_looked_at_is_not_taken_for_right(mirror
     place = workspace.mirror / "A.zip"
     listing = tree_listing.listing
 
-    def then_written_to(*arguments):
-        entries = listing(*arguments)
+    def then_written_to(*arguments, **options):
+        entries = listing(*arguments, **options)
         place.write_bytes(b"somebody's")
         return entries
 
     monkeypatch.setattr(tree_listing, "listing", then_written_to)
     with mirror_of() as mirror:
         assert mirror.verify().counts["corrupt"] == 1
-        monkeypatch.setattr(tree_listing, "listing", lambda *arguments: (listing(*arguments), place.unlink())[0])
+        monkeypatch.setattr(tree_listing, "listing", lambda *a, **options: (listing(*a, **options), place.unlink())[0])
         assert mirror.verify().counts["missing"] == 1
 
 

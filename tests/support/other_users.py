@@ -18,10 +18,12 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="runs commands as other u
 _BECOME = """
 import importlib, os, pkgutil, sys
 uid, gid, umask = map(int, sys.argv[1:4])
-# Another user may not be able to read what Python is installed in: all is imported before.
+# Another user may not be able to read what Python is installed in: all is imported before, but what needs eodag and
+# GDAL, which take as long as everything else and are not used.
 import _strptime, encodings.ascii, encodings.cp437, encodings.idna, pwd, zipfile, sedas_sync
 for module in pkgutil.walk_packages(sedas_sync.__path__, "sedas_sync."):
-    if not module.name.endswith("__main__"):
+    unused = module.name.endswith(("__main__", ".gdal", ".geoparquet"))
+    if not unused and ".eodag." not in module.name.replace(".eodag.kind", ""):
         importlib.import_module(module.name)
 os.setgroups([]), os.setgid(gid), os.setuid(uid), os.umask(umask)
 sys.argv[:] = ["sedas-sync", *sys.argv[5:]]

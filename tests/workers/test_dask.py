@@ -169,12 +169,11 @@ def test_a_scheduler_that_is_gone_ends_the_run(workspace, sandbox, dask):
     assert out.splitlines()[-1].startswith("1 the executor takes no work: RuntimeError: the connection to Dask's")
 
 
-@pytest.mark.own_process
 def test_nothing_to_do_needs_no_worker(workspace, sandbox, dask):
     offer(sandbox, workspace.path, online=2, archived=0, size=1000)
     workspace.write(MAY)
     assert workspace.run("apply").code == 0
-    ran = workspace.run("apply", "--json", "--executor", "dask", DASK_SCHEDULER_ADDRESS=dask.address)
+    ran = workspace.own_process.run("apply", "--json", "--executor", "dask", DASK_SCHEDULER_ADDRESS=dask.address)
     assert (ran.code, ran.summary["kept"]) == (0, 2), ran.err
 
 

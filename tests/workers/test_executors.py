@@ -222,7 +222,7 @@ def test_a_token_expired_in_a_queue_if_other_jobs_were_done_meanwhile(tmp_path, 
 
 
 def test_tokens_that_expire_in_the_queue_of_an_executor_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
-    monkeypatch.setattr(WorkerPool, "_time", lambda *_, **__: True)
+    monkeypatch.setattr(WorkerPool, "_adapt_window", lambda *_, **__: True)
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
 
     def change(number, job):

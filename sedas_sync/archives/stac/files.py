@@ -108,7 +108,7 @@ def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str], buckets:
     else:
         keys = _data(assets)
     problems = {key: problem for key in keys if (problem := links.problem(assets[key]))}
-    lost = problems.keys()
+    unavailable = problems.keys()
     chosen = [key for key in keys if key not in problems] or keys
     if not patterns:
         chosen = [key for key in chosen if _is_whole(key, assets[key])][:1] or _without_twins(chosen, assets)
@@ -118,7 +118,7 @@ def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str], buckets:
     found = {key: links.in_bucket(assets[key]) for key, url in urls.items() if url is not None and buckets is not None}
     storages = {key: one[1] for key, one in found.items() if one is not None}
     names = _names(item["assets"])
-    others = _shared(tuple(sorted(name for key, name in names.items() if key not in urls and key not in lost)))
+    others = _shared(tuple(sorted(name for key, name in names.items() if key not in urls and key not in unavailable)))
     return Choice(tuple(chosen), _files(item["assets"], urls, names), others, problems, storages)
 
 

@@ -25,7 +25,7 @@ from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
-from sedas_sync.operations.apply.perform import RunOptions
+from sedas_sync.operations.apply.options import RunOptions
 from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.output import text
 from sedas_sync.output.metrics import metrics as text_of_metrics

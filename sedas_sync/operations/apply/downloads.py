@@ -126,7 +126,7 @@ class DownloadQueue:
             isinstance(error, TransferError)
             and error.relocate
             and end.download is not None
-            and self._may_renew(task, end)
+            and self._count_refusal(task, end)
         ):
             yield from self._renew(task, end.download, error, now)
         else:
@@ -147,8 +147,8 @@ class DownloadQueue:
 
     # -- links and tokens --------------------------------------------------------------------------------------------
 
-    def _may_renew(self, task: Task, end: FetchEnded) -> bool:
-        """Return whether to renew a refused link or token.
+    def _count_refusal(self, task: Task, end: FetchEnded) -> bool:
+        """Count a refusal of a link or token; return whether to renew it.
 
         If bytes arrived, the link was good: a large scene may need any number of tokens that are valid for minutes.
         A link that expired in the queue of an executor is not a failure of the archive.

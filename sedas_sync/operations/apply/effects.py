@@ -1,8 +1,8 @@
 """The values that the state machines of a run exchange: tasks, events and effects.
 
-A machine (`orders`, `assembly`, `downloads`, `file_moves`) does no I/O and reads no clock. It takes an event and the
-time, changes its own state, and yields effects. The run carries them out and passes their results on as events. An
-event that a machine yields is a message to the others: every machine sees every event.
+A machine (`orders`, `assembly`, `downloads`, `file_moves`, `unpacks`) does no I/O and reads no clock. It takes an event
+and the time, changes its own state, and yields effects. The run carries them out and passes their results on as events.
+An event that a machine yields is a message to the others: every machine sees every event.
 """
 
 from dataclasses import dataclass
@@ -58,6 +58,11 @@ class Task:
     """How often the scene was ordered again because the link of a valid order was refused."""
     began: float = 0.0
     """Monotonic seconds; 0 before the first download."""
+
+    @property
+    def is_last_source(self) -> bool:
+        """Whether no other archive can still be tried for the scene."""
+        return not (self.whole or self).other_sources
 
 
 # -- events: what happened ---------------------------------------------------------------------------------------------

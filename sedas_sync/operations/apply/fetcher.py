@@ -88,7 +88,7 @@ class Fetcher:
         """Bytes on disk and in all, by the ids of jobs."""
         self._heard_at = 0.0
         """When a job was last given to a worker, or returned."""
-        self._absence_reported = False
+        self._silence_reported = False
 
     @property
     def remote(self) -> bool:
@@ -144,7 +144,7 @@ class Fetcher:
     def ended(self, future: Future[FetchResult]) -> FetchEnded:
         """Return how a download ended."""
         running = self._running.pop(future)
-        self._heard_at, self._absence_reported = monotonic(), False
+        self._heard_at, self._silence_reported = monotonic(), False
         task, job = running.task, running.job
         self._progress.pop(job.id, None)
         self._tasks.pop(job.id, None)
@@ -199,22 +199,22 @@ class Fetcher:
 
     # -- workers that do not answer ----------------------------------------------------------------------------------
 
-    def silent(self) -> bool:
-        """Return whether to check for workers: jobs are out, and no answer came for a while."""
+    def begin_check_if_due(self) -> bool:
+        """Return whether to check for workers now: jobs are out, and no answer came for a while. Restarts the wait."""
         if self._workers is None or not self._running or monotonic() - self._heard_at < _SILENCE:
             return False
         self._heard_at = monotonic()
         return True
 
-    def absence(self) -> str | None:
-        """Return a warning if no worker is left; may take a while."""
-        return None if self._workers is None else self._workers.absence()
+    def check_for_workers(self) -> str | None:
+        """Ask the executor for its workers; return a warning if none is left. May take a while."""
+        return None if self._workers is None else self._workers.check_for_workers()
 
-    def report_absence(self, warning: str | None) -> str | None:
-        """Return the warning if it was not reported since the last answer."""
-        if warning is None or self._absence_reported:
+    def once_per_silence(self, warning: str | None) -> str | None:
+        """Return the warning if it was not returned since the last answer of a worker."""
+        if warning is None or self._silence_reported:
             return None
-        self._absence_reported = True
+        self._silence_reported = True
         return warning
 
     # -- called from other threads -----------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from sedas_sync.operations.apply.effects import (
     TimePassed,
     retry,
 )
-from sedas_sync.planning.compare import with_lost_as_failed
+from sedas_sync.planning.compare import failed_if_missing
 from sedas_sync.planning.order_pauses import paused_until
 from sedas_sync.state.database import IndexUnwritableError
 
@@ -267,7 +267,7 @@ class OrderQueue:
             if isinstance(error, AuthenticationError):
                 # Waiting does not help. The orders are kept, and the run ends after the downloads.
                 self._wait = False
-        for order in map(with_lost_as_failed, orders):
+        for order in map(failed_if_missing, orders):
             task = self._waiting.get(order.order)
             if task is None:
                 continue

@@ -3,32 +3,31 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, Future
-from typing import Annotated, Any, TypedDict
+from concurrent.futures import Future
+from typing import Any
 
-from msgspec import Meta, convert
+from msgspec import convert
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
-from sedas_sync.model.arguments import Jobs
-from sedas_sync.model.events import Ordered, Retried, Summary
+from sedas_sync.model.events import Ordered, Retried
 from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.archive_calls import LOGIN_REFUSED, ArchiveCalls
-from sedas_sync.operations.apply.disk import MirrorFiles
+from sedas_sync.operations.apply.connection_limits import ConnectionLimits
 from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
-from sedas_sync.operations.apply.limits import ConnectionLimits
+from sedas_sync.operations.apply.mirror_files import MirrorFiles
+from sedas_sync.operations.apply.options import RunOptions
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.apply.unpacker import Unpacker
 from sedas_sync.operations.apply.unpacks import AT_ONCE
 from sedas_sync.operations.context import MirrorContext, filehash_of
-from sedas_sync.planning.limits import Confirm
 from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
@@ -37,35 +36,6 @@ from sedas_sync.transfer.job import Policy
 _API_THREADS = PLACED_AT_ONCE + 3 + AT_ONCE
 Result = Future[Any] | FetchRetry | None
 """What another thread reports: the end of its work, or a download that is tried again. None only wakes the run."""
-
-
-class RunOptions(TypedDict, total=False):
-    """How a plan is carried out."""
-
-    wait: bool
-    """Wait for orders, at most the manifest's `order_timeout`; true by default."""
-    jobs: Jobs | None
-    """Concurrent downloads, instead of the manifest's."""
-    executor: Executor | None
-    """Any of `concurrent.futures` whose workers see the mirror's folder under the same path. The caller shuts it down.
-    By default threads of this process."""
-    take_over: bool
-    """Take the mirror from the manifest it belongs to."""
-    max_prune: int | str | None
-    """How many files may be removed without a confirmation: a number, or a share such as `"20%"`. By default a tenth of
-    the mirror, at least 5."""
-    max_download: Annotated[int, Meta(ge=0)] | None
-    """Bytes that the run may have to download, instead of the manifest's; 0 is no limit."""
-    confirm: Confirm
-    """Called with the number of removals and of scenes on disk if there are more. By default nobody can be asked, and
-    only the oldest are removed."""
-    confirm_replacing: Confirm
-    """The same for replacements, if they are more than a fifth of the mirror."""
-    finish: Callable[[Summary], Summary]
-    """Called with the summary before the index stores it, and returns the one to store, for example with failures of
-    what was done with the scenes."""
-    command: str
-    """The command that the index stores for the run; `apply` by default."""
 
 
 class Performer:
@@ -153,7 +123,7 @@ class Performer:
             case do.KeepFile():
                 return (self.disk.keep_file(effect),)
             case do.RecordFetch():
-                return (self._unpacker.placed(self.disk.record_of(effect)),)
+                return (self._unpacker.after_placing(self.disk.record_of(effect)),)
             case do.Unpack():
                 return self._unpack(effect)
             case do.RecordScene():
@@ -174,8 +144,8 @@ class Performer:
 
     def check_workers(self) -> None:
         """Check whether the executor has workers, if they have been silent for a while."""
-        if self.fetcher.silent():
-            self._call(None, self.fetcher.absence)
+        if self.fetcher.begin_check_if_due():
+            self._call(None, self.fetcher.check_for_workers)
 
     def close(self) -> None:
         """End what other threads do; the stop event is set."""
@@ -194,8 +164,8 @@ class Performer:
             effect = self.pending.pop(item)
             if effect is not None:
                 return self._ended(effect, item)
-            if not item.exception() and (absence := self.fetcher.report_absence(item.result())) is not None:
-                self._reports.warn(absence)
+            if not item.exception() and (warning := self.fetcher.once_per_silence(item.result())) is not None:
+                self._reports.warn(warning)
         return ()
 
     def _retried(self, retry: FetchRetry) -> None:
@@ -218,8 +188,8 @@ class Performer:
             return ()
         error = future.exception()
         # Other calls that are under way may still be allowed; each of them reports its own refusal.
-        elsewhere = isinstance(effect, do.RenewLink) and bool((effect.task.whole or effect.task).other_sources)
-        self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not elsewhere)
+        last = not isinstance(effect, do.RenewLink) or effect.task.is_last_source
+        self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and last)
         if error is not None and not isinstance(error, SedasSyncError | OSError):
             error = SedasSyncError(sentence(error))
         result = None if error is not None else future.result()
@@ -239,8 +209,8 @@ class Performer:
             download = task.download or self._calls.locate(task)
             job = self.disk.job(task, download, self.limits.policies[task.archive])
         except Exception as error:  # noqa: BLE001  # an archive of a program may raise anything
-            last = not (task.whole or task).other_sources
-            self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and last)
+            refused = isinstance(error, AuthenticationError) and task.is_last_source
+            self.auth_failed = self.auth_failed or refused
             return (do.FetchEnded(task, None, error=error),)
         try:
             future = self.fetcher.submit(task, download, job)
@@ -270,7 +240,7 @@ class Performer:
             self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
         # The link of an order expires with these statuses too.
-        last = not (task.whole or task).other_sources and task.order is None
+        last = task.is_last_source and task.order is None
         if isinstance(error, TransferError) and error.status in LOGIN_REFUSED and last:
             self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)

@@ -1,8 +1,8 @@
 """Carries out a plan: the loop that waits, and performs the effects of the state machines.
 
 `Run.events` is a generator. It runs in the thread of its consumer, writes the index only there, and yields events. The
-machines decide (`orders`, `assembly`, `downloads`, `file_moves`), and `perform` carries out their effects. Nothing is
-done that the plan does not contain, except what its orders and links require.
+machines decide (`orders`, `assembly`, `downloads`, `file_moves`, `unpacks`), and `perform` carries out their effects.
+Nothing is done that the plan does not contain, except what its orders and links require.
 """
 
 import queue
@@ -29,11 +29,12 @@ from sedas_sync.operations.apply.assembly import SceneAssembler
 from sedas_sync.operations.apply.downloads import DownloadQueue
 from sedas_sync.operations.apply.file_moves import FileMoves
 from sedas_sync.operations.apply.leftovers import discard_partial, recover_folders
+from sedas_sync.operations.apply.options import RunOptions
 from sedas_sync.operations.apply.orders import OrderQueues
-from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
+from sedas_sync.operations.apply.perform import Performer, Result
 from sedas_sync.operations.apply.removals import Removals, remove_old
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.operations.apply.unpacks import UnpackQueue, is_unpacked
+from sedas_sync.operations.apply.unpacks import UnpackQueue, must_be_unpacked
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.prune import clock_doubt
 from sedas_sync.state.connection import INDEX
@@ -86,7 +87,7 @@ class Run:
         self._downloads = DownloadQueue()
         self._unpack = context.manifest.mirror.unpack
         records = map(_record_on_disk, self._actions[ActionKind.ADOPT])
-        self._zips = [record for record in records if record and is_unpacked(record, unpack=self._unpack)]
+        self._zips = [record for record in records if record and must_be_unpacked(record, unpack=self._unpack)]
         unpacked = {record.local.id for record in self._zips}
         self._moves = FileMoves(action for action in self._actions[ActionKind.ADOPT] if action.id not in unpacked)
         self._unpacks = UnpackQueue()

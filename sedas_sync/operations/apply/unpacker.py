@@ -5,9 +5,9 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
-from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.effects import RecordScene, ZipReady
-from sedas_sync.operations.apply.unpacks import is_unpacked
+from sedas_sync.operations.apply.mirror_files import MirrorFiles
+from sedas_sync.operations.apply.unpacks import must_be_unpacked
 from sedas_sync.state.index import Index
 from sedas_sync.state.unpacking import ZipUnpacking
 
@@ -32,9 +32,9 @@ class Unpacker:
         self._unpack = unpack
         self._stopped = stopped
 
-    def placed(self, record: RecordScene) -> RecordScene | ZipReady:
+    def after_placing(self, record: RecordScene) -> RecordScene | ZipReady:
         """Return what follows when a scene that is one file is in place."""
-        if not is_unpacked(record, unpack=self._unpack):
+        if not must_be_unpacked(record, unpack=self._unpack):
             return record
         held = record.task.action.local
         if held is None or held.packed is None:

@@ -25,7 +25,7 @@ AT_ONCE = 2
 """Unpacking is limited by the processor and the disk; downloads go on beside it."""
 
 
-def is_unpacked(record: RecordScene, *, unpack: bool) -> bool:
+def must_be_unpacked(record: RecordScene, *, unpack: bool) -> bool:
     """Return whether a scene that has just been put in place as one file has to become a folder.
 
     Args:

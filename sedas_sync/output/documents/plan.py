@@ -254,6 +254,8 @@ class WhyDocument(JsonDocument, frozen=True, kw_only=True):
     """What `apply --prune` does with a file that match no dataset; null if there is none."""
     same_day: list[SiblingEntry]
     """Other scenes of its tile on its day that the search returned."""
+    in_lock: bool | None
+    """Whether the lock file has it; null if there is no lock file that matches the manifest."""
     next: str
     """What comes next, as a sentence."""
 

@@ -15,7 +15,7 @@ from sedas_sync.operations.apply.effects import (
     Unpack,
     ZipReady,
 )
-from sedas_sync.operations.apply.unpacks import AT_ONCE, UnpackQueue, is_unpacked
+from sedas_sync.operations.apply.unpacks import AT_ONCE, UnpackQueue, must_be_unpacked
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ FOLDER = replace(local("A", "A.SAFE"), packed=PackedFile())
 def test_which_scenes_are_unpacked(name, path, held, unpack, unpacked):
     record = zipped(name, path)
     record.task.action = action(name, local=held)
-    assert is_unpacked(record, unpack=unpack) is unpacked
+    assert must_be_unpacked(record, unpack=unpack) is unpacked
 
 
 def test_the_files_of_a_scene_of_several_files_stay_as_they_are():
     record = replace(zipped("A"), task=task("A", assets=(RemoteFile(name="a.zip"),)))
-    assert not is_unpacked(record, unpack=True)
+    assert not must_be_unpacked(record, unpack=True)

@@ -15,7 +15,7 @@ from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import SceneId
-from sedas_sync.operations.apply.perform import RunOptions
+from sedas_sync.operations.apply.options import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.apply.searches import record_search
 from sedas_sync.operations.context import MirrorContext
@@ -126,9 +126,13 @@ class PlanRunner:
                 context.state.own(index)
             index.put_unpacks(unpack=context.manifest.mirror.unpack)
             rules = hashes_of_rules(context.manifest)
-            _remember_wanted(index, plan, context.manifest.datasets)
+            _record_wanted(index, plan, context.manifest.datasets)
+            _record_metadata(index, plan, context.manifest.datasets)
+            if not plan.datasets:
+                index.put_locked(locked=plan.locked)
+            _record_errors(index, plan, context.manifest.datasets)
             if plan.search_complete and not plan.datasets:
-                same = _remember_rules(index, context.manifest, plan, rules, context.clock())
+                same = _record_rules(index, context.manifest, plan, rules, context.clock())
                 if not plan.locked:
                     record_search(index, plan, same, context.clock())
             try:
@@ -137,10 +141,10 @@ class PlanRunner:
                         for ids in unfinished.values():
                             ids.discard(event.id)
                     elif isinstance(event, Summary):
-                        _remember_searches(index, plan, rules, {name for name, ids in unfinished.items() if ids})
+                        _record_searches(index, plan, rules, {name for name, ids in unfinished.items() if ids})
                     yield event
             finally:
-                _remember_absent(index, plan)
+                _record_absent(index, plan)
 
     def repair(self, report: VerifyReport, *, wait: bool, jobs: int | None) -> Generator[Event]:
         """Download what `verify` found missing, changed or corrupt; the mirror's lock is held."""
@@ -191,7 +195,7 @@ class PlanRunner:
             self._run = None
 
 
-def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
+def _record_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
     """Write the scenes that each dataset wants to the index, for `status` and `recheck`."""
     names = plan.datasets or tuple(datasets)
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
@@ -202,39 +206,43 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
             if name in wanted:
                 wanted[name].append(action.id)
     # After an incomplete search, scenes that matched before are still recorded as matching.
-    unfinished = {failure.id for failure in plan.failures} & set(names)
-    before = index.wanted() if unfinished else {}
-    for name in unfinished:
+    failed_datasets = {failure.id for failure in plan.failures} & set(names)
+    before = index.wanted() if failed_datasets else {}
+    for name in failed_datasets:
         wanted[name] = list(dict.fromkeys((*wanted[name], *before.get(name, ()))))
         if not wanted[name] and name not in before:
             # It is not known what the dataset wants, which is different from no scenes.
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
+
+
+def _record_metadata(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
+    """Write the metadata of scenes on disk as the catalogue has them now to the index, for `recheck`."""
     asked = {name for name in plan.searched.keys() - plan.not_asked.keys() if datasets[name].recheck is not None}
     kept = (a for a in plan.by_kind[ActionKind.KEEP] if asked.intersection(a.datasets)) if asked else ()
     index.put_facts({action.id: metadata_of(action.wanted.scene) for action in kept if action.wanted is not None})
-    if not plan.datasets:
-        index.put_locked(locked=plan.locked)
+
+
+def _record_errors(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
+    """Write the searches and look-ups that failed to the index; drop errors of scenes that no dataset wants."""
     if plan.search_complete and index.has_errors and (known := index.wanted()).keys() >= datasets.keys():
         index.drop_errors(but={scene_id for ids in known.values() for scene_id in ids})
-    mine = {product for name in names for product in datasets[name].products}
+    products = {product for name in plan.datasets for product in datasets[name].products}
     errors: dict[str, str] = {}
     for failure in plan.failed:
         # Several archives of a dataset may have failed.
         errors[failure.id] = f"{errors[failure.id]}; {failure.error}" if failure.id in errors else failure.error
-    index.put_failures(errors, of=mine.union(names) if plan.datasets else None)
+    index.put_failures(errors, of=products.union(plan.datasets) if plan.datasets else None)
 
 
-def _remember_searches(
-    index: WritableIndex, plan: Plan, rules: Mapping[str, str], unfinished: AbstractSet[str]
-) -> None:
+def _record_searches(index: WritableIndex, plan: Plan, rules: Mapping[str, str], unfinished: AbstractSet[str]) -> None:
     """Write the complete searches of datasets for which all is done to the index, for `recheck`."""
-    unfinished |= {failure.id for failure in plan.failures}
+    unfinished = unfinished | {failure.id for failure in plan.failures}
     searches = {n: CompleteSearch(rules[n], asked) for n, asked in plan.searched.items() if n not in unfinished}
     put_complete_searches(index, searches)
 
 
-def _remember_rules(
+def _record_rules(
     index: WritableIndex, manifest: Manifest, plan: Plan, hashes: Mapping[str, str], now: datetime
 ) -> Mapping[str, DateRule]:
     """Write the rules of the datasets to the index; return those of the last apply that are still the same.
@@ -256,7 +264,7 @@ def _remember_rules(
     return {name: old for name, old in before.items() if name in rules and rules[name].rules == old.rules}
 
 
-def _remember_absent(index: WritableIndex, plan: Plan) -> None:
+def _record_absent(index: WritableIndex, plan: Plan) -> None:
     """Write the metadata of scenes that are wanted or on order and not downloaded to the index."""
     wants = {action.id: action.wanted.scene for action in plan.of(NEEDS_ARCHIVE) if action.wanted is not None}
     on_disk = index.ids() if wants else set()

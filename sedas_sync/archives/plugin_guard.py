@@ -218,7 +218,7 @@ class _GuardedOrders:
 def _usable(placed: object, scene: Scene) -> Order | None:
     """Return an invalid order without its wrong fields; None if its id is one of them."""
     number = getattr(placed, "order", None)
-    if not isinstance(number, str | int) or number in ("", True, False):
+    if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
         return None
     fields = to_builtins(Order(order=str(number), id=scene.id, placed=datetime.now(UTC)))
     for name in set(Order.__struct_fields__) - {"order", "id"}:

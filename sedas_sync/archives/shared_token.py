@@ -145,16 +145,19 @@ class TokenAccount:
         self._find = find
         self.trusted_hosts = tuple(trusted_hosts)
         self._variable = variable
+        self._found: Credentials | None = None
         self.withheld: str | None = None
         """The environment variable that must name a trusted host too."""
 
     def __call__(self) -> Credentials:
-        """Return user name and password.
+        """Return user name and password. They are looked for once, because a person may have been asked.
 
         Raises:
             AuthenticationError: There are none.
         """
-        return self.limit(self._find())
+        if self._found is None:
+            self._found = self.limit(self._find())
+        return self._found
 
     def limit(self, found: Credentials) -> Credentials:
         """Use an account; return it."""

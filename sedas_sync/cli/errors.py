@@ -10,6 +10,9 @@ from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.net.redact import logger_of, redact
 from sedas_sync.output.documents.base import ErrorDocument, json_line
 
+_HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""A command line without arguments: the message is the help. Older versions of click print it themselves."""
+
 
 def report(error: Exception, *, as_json: bool = False) -> int:
     """Print an error to standard error, each mistake of a manifest on a line of its own; return the exit code.
@@ -28,6 +31,9 @@ def report(error: Exception, *, as_json: bool = False) -> int:
             if isinstance(error, LockMismatch) and error.hint:
                 print_error(error.hint, prefix="next: ")
             return error.exit_code
+        case click.ClickException() if isinstance(error, _HELP):
+            error.show()
+            return ManifestError.exit_code
         case click.ClickException():
             message = _message(error)
             print_error(message)

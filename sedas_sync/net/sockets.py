@@ -39,7 +39,8 @@ class StoppableSocket(socket.socket):
     For the kernel it never blocks. So a read that finds bytes is one system call, and only one that finds none waits.
     """
 
-    stop: threading.Event
+    stop: threading.Event = threading.Event()
+    """Ends a wait. Never set until `adopt` or a context sets another one: `ssl` may read while it makes the socket."""
     _seconds: float | None = None
 
     @classmethod

@@ -17,7 +17,7 @@ from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.files import form_differs
+from sedas_sync.model.files import form_differs, is_packed_product
 from sedas_sync.model.local import UNTRUSTED_MTIME, LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
@@ -244,7 +244,7 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
         context.step("looking at the mirror", len(wants.scenes))
         holdings = index.local_scenes_of(wants.scenes)
         expected = with_endings_on_disk(wants.scenes, holdings.values())
-        described = _with_index_metadata(index, expected, holdings) if wants.locked else expected
+        described = _with_index_metadata(context, index, expected, holdings) if wants.locked else expected
         sized = _with_remote_sizes(context, described, holdings)
         inspection = inspect(context, sized, holdings.values())
         scenes = with_endings_on_disk(sized, inspection.found)
@@ -262,14 +262,22 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
 
 
 def _with_index_metadata(
-    index: Index, scenes: Mapping[SceneId, DesiredScene], holdings: Mapping[SceneId, LocalScene]
+    context: MirrorContext,
+    index: Index,
+    scenes: Mapping[SceneId, DesiredScene],
+    holdings: Mapping[SceneId, LocalScene],
 ) -> Mapping[SceneId, DesiredScene]:
-    """Add the metadata of the index to the scenes of a lock file that will be moved: it is written again with them."""
-    moved = [scene_id for scene_id, held in holdings.items() if held.path != scenes[scene_id].path]
-    if not moved:
+    """Add the metadata of the index to scenes of a lock file that will be moved or unpacked, which writes it again."""
+    unpack = context.manifest.mirror.unpack
+    rewritten = [
+        scene_id
+        for scene_id, held in holdings.items()
+        if held.path != scenes[scene_id].path or (unpack and is_packed_product(held))
+    ]
+    if not rewritten:
         return scenes
     facts = index.facts()
-    return {**scenes, **{scene_id: with_metadata(scenes[scene_id], facts[scene_id]) for scene_id in moved}}
+    return {**scenes, **{scene_id: with_metadata(scenes[scene_id], facts[scene_id]) for scene_id in rewritten}}
 
 
 def _with_remote_sizes(

@@ -43,13 +43,14 @@ def in_degrees(parts: Sequence[Part], crs: str | None) -> tuple[list[Part], bool
         The polygons, and whether they come from a projection, so that no edge is longer than 90 degrees of longitude.
 
     Raises:
-        ValueError: The reference system is not known, pyproj is not installed, or a position is outside its area.
+        ValueError: The reference system is not known, a package is not installed, or a position is outside its area.
     """
     if crs is None or _is_longitude_latitude(crs):
         return list(parts), False
-    if find_spec("pyproj") is None:
+    if find_spec("pyogrio") is None or find_spec("pyproj") is None:
         raise ValueError(
-            f"its coordinates are in {crs[:60]}; converting them needs the extra sedas-sync[vector] (pyproj)"
+            f"its coordinates are in {crs[:60]}; converting them needs the extra sedas-sync[vector] "
+            "(pyogrio and pyproj)"
         )
     from sedas_sync.operations.gdal import transformer_of  # noqa: PLC0415  # of the extra
 

@@ -306,7 +306,9 @@ def _zips_outside(
             name = path.rpartition("/")[2]
             scene_id = next((stem for stem in (name, name[: -len(ZIP)]) if stem in lacking), None)
             remedy = (
-                "delete it, or put a whole copy in its place" if scene_id is None else "`verify --repair` replaces it"
+                "delete it, or put a whole copy in its place"
+                if scene_id is None
+                else "`verify --repair` downloads the scene"
             )
             yield _Task(scene_id, path, None, None, remedy=f"; it is not in the index: {remedy}")
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sedas_sync.archives.lookup import SceneLookup, archives_of, desired_by_lock
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Plan
-from sedas_sync.model.results import VerifyReport
+from sedas_sync.model.results import Finding, VerifyReport
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock import matching_lock
@@ -104,8 +104,10 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
         if (scene := look_up.found(scene_id)) is not None:
             names, pin = tuple(datasets.get(scene_id, ())), pins.get(scene_id)
             want = at_layout(context, replace(scene, id=scene_id), everywhere[0], names)
-            # A file in the folder of an unpacked product does not show where the product's zip would be.
-            path = want.path if item.name and not scene.is_folder else item.scene_path or want.path
+            # A file in the folder of an unpacked product does not show where the product's zip would be. Nor does a
+            # damaged zip outside the index, which may be in a folder of the user: only one in its place is replaced.
+            outside = item.finding is Finding.CORRUPT and item.recorded is None and item.locked_sha256 is None
+            path = want.path if (item.name or outside) and not scene.is_folder else item.scene_path or want.path
             want = replace(want, path=path)
             if pin is not None:
                 want = replace(want, sha256=pin.sha256, pinned=pin.pinned, contents=pin.contents)

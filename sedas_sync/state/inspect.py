@@ -125,7 +125,7 @@ def inspect_mirror(
                 reading[scene_id] = readers.submit(_read_again, root, mine, files, partial)
             elif want is not None:
                 reading[scene_id] = readers.submit(_examine, root, want, files, level, filehash, partial, mine)
-        for scene_id, places in _with_other_endings(wants, held, files, unknown):
+        for scene_id, places in _with_other_endings(wants, held, files, unknown, unreadable):
             reading[scene_id] = readers.submit(_examine_others, root, places, files, level, filehash)
         _collect(result, reading, on_step)
     named = {problem.here for problem in result.problems}
@@ -156,13 +156,17 @@ def _with_other_endings(
     held: Mapping[SceneId, LocalScene],
     files: Mapping[str, TreeEntry],
     unknown: AbstractSet[str],
+    unreadable: Iterable[str],
 ) -> Iterator[tuple[SceneId, list[DesiredScene]]]:
     """Yield desired scenes with nothing at their paths, at the paths of untracked files and folders of other endings.
 
     A worker that was lost may have put the product in place, with the ending of the file that arrived. Or it was
-    unpacked, and the index was lost.
+    unpacked, and the index was lost. What is in a folder that cannot be read is not known.
     """
     others: dict[str, list[str]] = {}
+    for folder in unreadable:
+        for stem in {folder, folder.removesuffix(folder_ending(folder))}:
+            others.setdefault(stem, []).append(folder)
     for path in sorted(unknown):
         folder, _, name = path.rpartition("/")
         if folder and name in NAMES:

@@ -167,6 +167,7 @@ class MirrorState:
             timeout=timeout,
             before_release=partial(self._remove_unused, created),
             now=self._clock(),
+            prepare=self._prepare_folders,
             on_wait=lambda: self.on_step(Step("waiting for the mirror")),
             on_lost=self.on_lost,
         ):

@@ -36,6 +36,10 @@ _READ_HOLDER_AFTER = (0.02, 0.05, 0.13, 0.3)
 _POLL_EVERY = 0.05
 
 
+class _FolderRemovedError(Exception):
+    """The holder had created the folder for nothing, and has removed it with the file that this process waited for."""
+
+
 def _nothing() -> None:
     pass
 
@@ -46,6 +50,7 @@ def lock(
     *,
     timeout: float,
     now: datetime,
+    prepare: Callable[[], None] | None = None,
     on_wait: Callable[[], None] = _nothing,
     before_release: Callable[[], None] = _nothing,
     on_lost: Callable[[], None] = _nothing,
@@ -56,6 +61,7 @@ def lock(
         root: The mirror's folder, which exists.
         timeout: How long to wait for another process, seconds; 0 does not wait.
         now: Since when this process holds the lock, for messages of other processes.
+        prepare: Creates the state folder again if the process that was waited for has removed it; None to end then.
         on_wait: Called once if the lock is not free.
         before_release: Called at the end if the kernel keeps the lock, while it is still held.
         on_lost: Called, from another thread, if another process took the lock: the run must end.
@@ -70,12 +76,23 @@ def lock(
         on_lost()
 
     with ExitStack() as stack:
+        until, pause, kernel = time.monotonic() + timeout, _pausing(on_wait), False
         try:
-            state = open_state_folder(str(root))
-            stack.callback(os.close, state)
-            kernel = _acquire(stack, state, time.monotonic() + timeout, _pausing(on_wait), now, end, before_release)
+            while True:
+                try:
+                    with ExitStack() as attempt:
+                        state = open_state_folder(str(root))
+                        attempt.callback(os.close, state)
+                        kernel = _acquire(attempt, state, until, pause, now, end, before_release)
+                        stack.enter_context(attempt.pop_all())
+                        break
+                except (_FolderRemovedError, FileNotFoundError):
+                    if prepare is None or time.monotonic() >= until:
+                        raise LockHeldError(None) from None
+                    pause(_POLL_EVERY)
+                    prepare()
         except LockHeldError as held:
-            raise MirrorLocked(f"{root}: {_who(held.holder)}; `--lock-timeout SECONDS` waits for its end") from None
+            raise MirrorLocked(f"{root}: {_who(held.holder)}; `--lock-timeout TIME` waits for its end") from None
         except OSError as error:
             raise cannot_write(root / STATE / LOCK, error) from None
         yield
@@ -128,8 +145,7 @@ def _acquire(
         try:
             os.stat(LOCK, dir_fd=state, follow_symlinks=False)
         except FileNotFoundError:
-            # The holder had created the folder for nothing, and has removed it with the file that this one waited for.
-            raise LockHeldError(None) from None
+            raise _FolderRemovedError from None
         stack.callback(before_release)
     files = HolderFiles(state, LOCK, kernel=kernel is True)
     try:

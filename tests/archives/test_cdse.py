@@ -712,6 +712,7 @@ def test_accounts_do_not_share(server, opened, shared):
         lambda file: file.write_text("{"), lambda file: file.write_text("[]"), lambda file: file.chmod(0o644),
         lambda file: (file.unlink(), file.symlink_to("/dev/null")), lambda file: file.write_bytes(b"\xff"),
         lambda file: file.write_text('{"access_token": "planted token", "access_good_until": 1e12}'),
+        lambda file: file.write_text('{"access_token": "planted", "access_good_until": 1e12, "x": ' + "[" * 100_000),
     ],
 )  # fmt: skip
 def test_token_file_of_another_user_is_not_read(server, opened, shared, spoil):

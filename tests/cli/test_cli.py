@@ -195,6 +195,12 @@ def test_global_options_stand_before_or_after_the_command(workspace):
     assert workspace.run("-q", "validate").out == workspace.run("validate", "-q").out == ""
 
 
+def test_a_command_line_without_a_command_shows_the_help(workspace):
+    ran = workspace.run()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == workspace.run("--help").out
+
+
 def test_a_mistyped_command_gets_a_suggestion(workspace):
     ran = workspace.run("aply")
     assert (ran.code, ran.out) == (2, "")

@@ -8,7 +8,7 @@ import pytest
 from noise_scenes import MAY, offer
 from other_users import ALICE, BOB, COMMAND, COMMANDS, STAFF, as_root, as_user, common  # noqa: F401  # a fixture
 from products import over_harwell, unzip
-from workspaces import Ran
+from workspaces import OPTICAL, Ran
 
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import slow
@@ -297,6 +297,19 @@ def test_scenes_that_cannot_be_read_are_left_alone(common, sandbox):  # noqa: F8
         os.chown(path, ALICE, ALICE)
     assert [ran.code for ran in all_as(ALICE, common, "apply --prune", "status")] == [0, 0]
     assert (common.files(), sandbox.bytes_sent) == (before, sent)
+
+
+@as_root
+def test_an_unpacked_scene_that_cannot_be_read_is_left_alone_without_an_index(common):  # noqa: F811
+    common.write(OPTICAL, mirror="unpack = true")
+    assert common.run("apply").code == 0
+    closed = min(common.mirror.glob("*.SAFE"))
+    closed.chmod(0o700)
+    for path in (common.mirror / ".sedas-sync").glob("index.db*"):
+        path.unlink()
+    (planned,) = all_as(ALICE, common, "plan --json")
+    actions = [(one["action"], one["reason_code"]) for one in planned.json["actions"] if one["action"] != "adopt"]
+    assert (planned.code, actions) == (1, [("skip", "unreadable")])
 
 
 @as_root

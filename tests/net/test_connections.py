@@ -1,8 +1,10 @@
 """Redirects, secrets, TLS and proxies, against real sockets."""
 
 import base64
+import select
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -654,3 +656,20 @@ def test_a_wait_for_tls_is_longer_than_one_tick(tls_pair, monkeypatch):
         reader.stop = Stop()
         assert read(10) in (b"late", 4)
         assert reader.stop.checks == 4
+
+
+# Python's ssl leaves its half-made socket to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_tls_over_a_connection_that_was_reset_is_an_error_of_the_connection():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        ours = sockets.connect(socket.getaddrinfo(*address, type=socket.SOCK_STREAM), 5, threading.Event())
+        theirs, _ = listener.accept()
+        # Closing it sends a reset at once.
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        waiting = select.poll()
+        waiting.register(ours, 0)
+        assert waiting.poll(5000)
+        with pytest.raises(ConnectionResetError), ours:
+            StoppableContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(ours, server_hostname="a.example")

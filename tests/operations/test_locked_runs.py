@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
+from sedas_sync.state.index import Index
 
 DATASET = '[dataset.optical]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 HARWELL = "POLYGON ((-1.3295 51.5881, -1.3013 51.5872, -1.3020 51.5621, -1.3300 51.5622, -1.3295 51.5881))"
@@ -606,3 +607,26 @@ def test_a_summary_is_written_wherever_it_is_asked_for(workspace, offer):
     assert "<code>sedas-sync apply</code>" in text
     assert workspace.own_process.run("plan", "--summary", "/dev/stdout", "-q").out == text
     assert workspace.run("plan", "--summary", "no/such/folder").code == 2
+
+
+@pytest.mark.parametrize("unpack", [False, True])
+def test_a_locked_run_keeps_the_metadata_of_the_index(workspace, sandbox, unpack):
+    """A lock file has little of it."""
+    workspace.write()
+    assert workspace.run("apply", "--update-lock").code == 0
+    with Index(workspace.mirror) as index:
+        before = index.facts()
+    if unpack:
+        workspace.write(mirror="unpack = true")
+    else:
+        # A warning of the index is no reason to write it again.
+        with (workspace.mirror / ".sedas-sync/orders.jsonl").open("a") as journal:
+            journal.write("damaged\n")
+    ran = workspace.run("apply", "--locked", "--json")
+    assert (ran.code, ran.summary["adopted"] > 0) == (0, unpack), ran.err
+    with Index(workspace.mirror) as index:
+        after = index.facts()
+    assert {key: json.loads(text).get("cloud_cover") for key, text in after.items()} == {
+        key: json.loads(text).get("cloud_cover") for key, text in before.items()
+    }
+    assert any("cloud_cover" in text for text in before.values())

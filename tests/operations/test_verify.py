@@ -115,7 +115,7 @@ def test_a_damaged_zip_outside_the_index_is_damaged(filled):
         index.execute("DELETE FROM files WHERE id = 'B'")
     ran = filled.run("verify")
     assert ran.code == 1
-    assert re.search(r"corrupt  B\.zip .*not in the index: `verify --repair` replaces it", ran.out)
+    assert re.search(r"corrupt  B\.zip .*not in the index: `verify --repair` downloads the scene", ran.out)
     assert re.search(r"corrupt  sub/X\.zip .*not in the index: delete it, or put a whole copy in its place", ran.out)
     assert "unknown  sub/whole.zip  (not in the index)" in ran.out
     assert filled.run("verify", "--repair").code == 1, "nothing can replace sub/X.zip"
@@ -123,6 +123,22 @@ def test_a_damaged_zip_outside_the_index_is_damaged(filled):
     again = filled.run("verify", "--json")
     assert (again.code, [item["path"] for item in again.json["findings"]]) == (0, ["sub/whole.zip"])
     assert {scene["id"] for scene in again.json["scenes"]} == set("ABCDEF")
+
+
+def test_a_damaged_zip_that_is_not_in_its_place_stays_where_it_is(filled):
+    own = filled.mirror / "own" / "B.zip"
+    own.parent.mkdir()
+    (filled.mirror / "B.zip").rename(own)
+    own.write_bytes(own.read_bytes()[:-20])
+    damaged = own.read_bytes()
+    with closing(sqlite3.connect(filled.mirror / ".sedas-sync" / "index.db")) as index, index:
+        index.execute("DELETE FROM files WHERE id = 'B'")
+    assert filled.run("verify", "--repair").code == 0
+    assert (filled.mirror / "B.zip").is_file()
+    assert own.read_bytes() == damaged
+    again = filled.run("verify")
+    assert again.code == 1
+    assert re.search(r"corrupt  own/B\.zip .*delete it, or put a whole copy in its place", again.out)
 
 
 def test_the_level_that_each_scene_reaches(workspace, sandbox):

@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -238,6 +240,22 @@ def test_nothing_is_read_through_a_folder_that_became_a_link(mirror_of, workspac
         summary = mirror.apply(mirror.plan())
     assert summary.failed == 1
     assert files(outside) == before
+
+
+def test_a_new_mirror_that_its_run_did_not_need_is_created_again_for_the_run_that_waits(mirror_of):
+    waiting = threading.Event()
+
+    def wait_for_it():
+        with mirror_of() as mirror:
+            mirror.on_step = lambda _: waiting.set()
+            with mirror.locked(timeout=60):
+                return (mirror.root / ".sedas-sync" / "partial").is_dir()
+
+    with ThreadPoolExecutor(1) as pool, mirror_of() as first:
+        with first.locked():
+            second = pool.submit(wait_for_it)
+            assert waiting.wait(30)
+        assert second.result(30)
 
 
 def test_a_clock_that_goes_backwards_harms_nothing(mirror_of, workspace, sandbox):

@@ -80,7 +80,7 @@ class TokenStore:
             found = os.fstat(descriptor)
             if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
                 return None
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return msgspec.json.decode(opened.read(), type=KeycloakTokens)
         return None
 

@@ -119,7 +119,7 @@ class PlanRunner:
             index.skip_when_full = True
             if warnings:
                 # The index may have been rebuilt since the plan was made, or just now.
-                index.put_files(_kept_files(plan), context.clock())
+                index.put_files(_kept_files(plan, index.ids()), context.clock())
             if plan.actions:
                 # A mistyped manifest that finds nothing does not take an empty folder.
                 context.state.own(index)
@@ -275,12 +275,15 @@ def _record_absent(index: WritableIndex, plan: Plan) -> None:
     index.put_absent(metadata, only=plan.search_complete and not plan.datasets)
 
 
-def _kept_files(plan: Plan) -> list[LocalScene]:
-    """Return the scenes that a plan keeps, each with its metadata."""
+def _kept_files(plan: Plan, known: AbstractSet[SceneId]) -> list[LocalScene]:
+    """Return the scenes that a plan keeps and the index lacks, each with its metadata.
+
+    A plan by a lock file has little metadata, which must not replace that of the index.
+    """
     return [
         local
         if local.facts != NO_FACTS or action.wanted is None
         else replace(local, facts=metadata_of(action.wanted.scene))
         for action in plan.by_kind[ActionKind.KEEP]
-        if (local := action.local) is not None
+        if (local := action.local) is not None and local.id not in known
     ]

@@ -12,6 +12,7 @@ from sedas_sync.archives.stac.archive import StacArchive
 from sedas_sync.archives.stac.earthdata import earthdata_login
 from sedas_sync.errors import AuthenticationError
 from sedas_sync.model.files import scene_of_file
+from sedas_sync.model.scene import Download
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
 
@@ -295,3 +296,19 @@ def test_hosts_of_earthdata(asked, sees):
     environ = {"EARTHDATA_TOKEN": "t0ken-t0ken"}
     access = earthdata_login(NoLogin(), lambda _: pytest.fail("asked"), (), login_url, environ)
     assert (access.link(asked, None)[1] == {"Authorization": "Bearer t0ken-t0ken"}) == sees
+
+
+def test_an_account_of_earthdata_is_asked_for_once(stac, earthdata):
+    asked = []
+
+    def find(host):
+        asked.append(host)
+        return Credentials("jane", "secret-of-jane", "the prompt")
+
+    url = f"{stac.url}/data/S1/B04.tif"
+    api = session.Api(retries=0)
+    access = earthdata_login(api, find, ("127.0.0.1",), f"{stac.url}/api/users/find_or_create_token", {})
+    _, headers = access.link(url, None)
+    assert access.link(url, Download(url=url, headers=headers)) == (url, headers)
+    assert stac.count("/api/users") == 2
+    assert asked == ["127.0.0.1"]

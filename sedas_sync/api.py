@@ -80,11 +80,11 @@ class Mirror:
     process works in it.
 
     Args:
-        manifest: what the folder has to contain.
-        archives: implementations to use instead of those of the manifest, by key.
-        clock: returns the current time, UTC.
-        prompt: ask for credentials on the terminal if none are found elsewhere.
-        record: write every request to an archive and its answer to this file, for `sedas_sync.archives.replay`.
+        manifest: What the folder has to contain.
+        archives: Implementations to use instead of those of the manifest, by key.
+        clock: Returns the current time, UTC.
+        prompt: Ask for credentials on the terminal if none are found elsewhere.
+        record: Write every request to an archive and its answer to this file, for `sedas_sync.archives.replay`.
 
     Example:
         import sedas_sync as ss
@@ -166,7 +166,7 @@ class Mirror:
         May be called before the first operation, from a signal handler or from another thread.
 
         Args:
-            exit_code: the exit code that the index stores for the run: 128 and the number of the signal.
+            exit_code: The exit code that the index stores for the run: 128 and the number of the signal.
         """
         self._runner.stop(exit_code)
 
@@ -189,10 +189,10 @@ class Mirror:
         """Return an archive of the manifest, opened if it is not.
 
         Args:
-            key: its key in `[archives]`; `archive` if the manifest has one `[archive]`.
+            key: Its key in `[archives]`; `archive` if the manifest has one `[archive]`.
 
         Raises:
-            ManifestError: the manifest has no archive with this key.
+            ManifestError: The manifest has no archive with this key.
         """
         context = self._context
         _check_key(context.manifest, key)
@@ -233,7 +233,7 @@ class Mirror:
         """Record an error in this context for `history`; `sync` does it by itself.
 
         Args:
-            command: what the index stores for the run.
+            command: What the index stores for the run.
         """
         return self._runner.recording(command)
 
@@ -252,19 +252,19 @@ class Mirror:
         A scene that fails is no error: it is in the summary's `failures`.
 
         Args:
-            plan: the plan.
-            on_event: called with every event, from the calling thread.
-            lock_timeout: seconds to wait for another process in this mirror.
-            progress: show a progress bar; by default in notebooks only.
-            **options: how the plan is carried out.
+            plan: The plan.
+            on_event: Called with every event, from the calling thread.
+            lock_timeout: Seconds to wait for another process in this mirror.
+            progress: Show a progress bar; by default in notebooks only.
+            **options: How the plan is carried out.
 
         Returns:
             The summary, which is also the last event.
 
         Raises:
-            MirrorLocked: another process works in the mirror.
-            ManifestError: the mirror belongs to another manifest, or its folder cannot be written.
-            AuthenticationError: an archive refused the credentials, or there are none.
+            MirrorLocked: Another process works in the mirror.
+            ManifestError: The mirror belongs to another manifest, or its folder cannot be written.
+            AuthenticationError: An archive refused the credentials, or there are none.
         """
         return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event, progress=progress)
 
@@ -285,23 +285,23 @@ class Mirror:
         """Plan and apply while holding the mirror's process lock, so that nothing changes in between.
 
         Args:
-            datasets: one or more names of datasets; none for all.
-            locked: take exactly the scenes of the lock file, as in `plan`.
-            prune: also remove files of scenes that no longer match, as in `plan`.
-            refresh: ask the archives for every dataset, as in `plan`.
-            on_event: called with every event, from the calling thread.
-            on_found: called with the number of scenes found, a few times a second.
-            lock_timeout: seconds to wait for another process in this mirror.
-            progress: show a progress bar; by default in notebooks only.
-            **options: how the plan is carried out.
+            datasets: One or more names of datasets; none for all.
+            locked: Take exactly the scenes of the lock file, as in `plan`.
+            prune: Also remove files of scenes that no longer match, as in `plan`.
+            refresh: Ask the archives for every dataset, as in `plan`.
+            on_event: Called with every event, from the calling thread.
+            on_found: Called with the number of scenes found, a few times a second.
+            lock_timeout: Seconds to wait for another process in this mirror.
+            progress: Show a progress bar; by default in notebooks only.
+            **options: How the plan is carried out.
 
         Returns:
             The summary, which is also the last event.
 
         Raises:
-            MirrorLocked: another process works in the mirror.
-            ManifestError: as in `plan`, or the mirror's folder cannot be written.
-            AuthenticationError: an archive refused the credentials, or there are none.
+            MirrorLocked: Another process works in the mirror.
+            ManifestError: As in `plan`, or the mirror's folder cannot be written.
+            AuthenticationError: An archive refused the credentials, or there are none.
         """
         with self.locked(timeout=lock_timeout), self.recording(options.get("command", "apply")):
             plan = plan_mirror(
@@ -321,16 +321,16 @@ class Mirror:
         """Carry out a plan as a generator of events; closing it ends the run in order.
 
         Args:
-            plan: the plan.
-            lock_timeout: seconds to wait for another process in this mirror.
-            **options: how the plan is carried out.
+            plan: The plan.
+            lock_timeout: Seconds to wait for another process in this mirror.
+            **options: How the plan is carried out.
 
         Yields:
             The events; the last one is a `Summary`.
 
         Raises:
-            MirrorLocked: another process works in the mirror.
-            ManifestError: the mirror belongs to another manifest, or its folder cannot be written.
+            MirrorLocked: Another process works in the mirror.
+            ManifestError: The mirror belongs to another manifest, or its folder cannot be written.
         """
         with self.locked(timeout=lock_timeout):
             yield from self._runner.run(plan, options)
@@ -351,17 +351,17 @@ class Mirror:
         failure, and its files stay as they are.
 
         Args:
-            report: from `verify`.
-            on_event: called with every event, from the calling thread.
-            wait: wait for orders.
-            jobs: concurrent downloads, instead of the manifest's.
-            lock_timeout: seconds to wait for another process in this mirror.
+            report: From `verify`.
+            on_event: Called with every event, from the calling thread.
+            wait: Wait for orders.
+            jobs: Concurrent downloads, instead of the manifest's.
+            lock_timeout: Seconds to wait for another process in this mirror.
 
         Returns:
             The report with the summary of the repair, or unchanged if there is nothing to repair.
 
         Raises:
-            MirrorLocked: another process works in the mirror.
+            MirrorLocked: Another process works in the mirror.
         """
         if not report.repairable:
             return report
@@ -374,7 +374,7 @@ def _check_key(manifest: Manifest, key: str) -> None:
     """Check that a manifest has an archive with this key.
 
     Raises:
-        ManifestError: it has not.
+        ManifestError: It has not.
     """
     if key not in manifest.archives:
         raise ManifestError(f"{manifest.name} has no archive {key!r}; it has {', '.join(manifest.archives)}")

@@ -28,11 +28,11 @@ def remote_sizes(
     Redirects are not followed, so that a token is sent only to the host that it is for.
 
     Args:
-        downloads: each with its key.
-        jobs: maximum concurrent requests.
-        connect_timeout: seconds.
-        stall_timeout: seconds without an answer.
-        on_done: called with the number of answers, from the calling thread.
+        downloads: Each with its key.
+        jobs: Maximum concurrent requests.
+        connect_timeout: Seconds.
+        stall_timeout: Seconds without an answer.
+        on_done: Called with the number of answers, from the calling thread.
 
     Returns:
         The sizes by key. A download whose server does not state its size is left out.

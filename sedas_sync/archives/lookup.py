@@ -32,8 +32,8 @@ class SceneLookup(Struct):
     """Looks scenes up by id, each once.
 
     Args:
-        open_archive: returns the archive of a key; called only if there is something to look up.
-        manifest: has the archives of each dataset.
+        open_archive: Returns the archive of a key; called only if there is something to look up.
+        manifest: Has the archives of each dataset.
     """
 
     open_archive: Callable[[str], Archive]
@@ -48,10 +48,10 @@ class SceneLookup(Struct):
         """Look up scenes. One that is in no archive becomes a failure.
 
         Args:
-            keys: the keys of the archives to ask, by scene.
+            keys: The keys of the archives to ask, by scene.
 
         Raises:
-            AuthenticationError: an archive rejected the credentials, or every archive the look-up; or there are none.
+            AuthenticationError: An archive rejected the credentials, or every archive the look-up; or there are none.
         """
         asked = {scene_id: names for scene_id, names in keys.items() if scene_id not in self._known}
         by_archive: dict[str, list[SceneId]] = {}
@@ -84,7 +84,7 @@ class SceneLookup(Struct):
         """Return what each archive found, and the errors of those that failed.
 
         Raises:
-            AuthenticationError: an archive rejected the credentials, or every archive the look-up; or there are none.
+            AuthenticationError: An archive rejected the credentials, or every archive the look-up; or there are none.
         """
         found: dict[str, list[Scene]] = {}
         errors: dict[str, SedasSyncError] = {}
@@ -126,8 +126,8 @@ class SceneLookup(Struct):
         without it if no archive has the scene.
 
         Args:
-            wants: the desired scenes.
-            observed: what the folder shows of them.
+            wants: The desired scenes.
+            observed: What the folder shows of them.
         """
         asked = {}
         for scene_id, want in wants.items():
@@ -192,10 +192,10 @@ def desired_by_lock(
     If the layout needs more than a lock file contains, the index or else the archive provides it.
 
     Args:
-        manifest: the layout and the archives; scenes of other datasets are left out.
-        lock: the lock file.
-        facts: returns the metadata of the scenes of the index.
-        look_up: asks the archives.
+        manifest: The layout and the archives; scenes of other datasets are left out.
+        lock: The lock file.
+        facts: Returns the metadata of the scenes of the index.
+        look_up: Asks the archives.
     """
     datasets = _datasets(manifest, lock.scenes.values())
     archives = {names: archives_of(manifest, names)[0] for names in set(datasets.values())}

@@ -20,11 +20,11 @@ class ArchivePool:
     """The archives of a manifest by their keys.
 
     Args:
-        manifest: configures them.
-        given: implementations to use instead of those that the manifest configures.
-        clock: returns the current time, UTC.
-        prompt: prompt for credentials on the terminal if none are found elsewhere.
-        record: write every request to an archive and its answer to this file.
+        manifest: Configures them.
+        given: Implementations to use instead of those that the manifest configures.
+        clock: Returns the current time, UTC.
+        prompt: Prompt for credentials on the terminal if none are found elsewhere.
+        record: Write every request to an archive and its answer to this file.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ArchivePool:
         """Return the archive of a key.
 
         Raises:
-            AuthenticationError: there are no credentials for it.
+            AuthenticationError: There are no credentials for it.
         """
         if key not in self._open:
             opened = open_archive(self._opening(key))

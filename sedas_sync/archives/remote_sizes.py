@@ -22,9 +22,9 @@ class RemoteSizes:
     """Requests the sizes of files.
 
     Args:
-        archive_of: returns the archive of a key of the manifest.
-        transfer: timeouts and the number of concurrent requests.
-        on_step: returns the function to report progress to.
+        archive_of: Returns the archive of a key of the manifest.
+        transfer: Timeouts and the number of concurrent requests.
+        on_step: Returns the function to report progress to.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class RemoteSizes:
         """Request the sizes of files that are online.
 
         Args:
-            files: the key of the archive, the scene and the file.
-            warn: called once for each reason for which credentials are not sent to the server of a file.
+            files: The key of the archive, the scene and the file.
+            warn: Called once for each reason for which credentials are not sent to the server of a file.
 
         Returns:
             The sizes that are known now. Files that cannot be requested are left out.
 
         Raises:
-            AuthenticationError: an archive rejected the credentials, or there are none.
+            AuthenticationError: An archive rejected the credentials, or there are none.
         """
         from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads urllib3
 

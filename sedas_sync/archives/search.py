@@ -67,13 +67,13 @@ def search(
     lists is not known. If all named products were found elsewhere, the failure is only a warning.
 
     Args:
-        manifest: what to search for.
-        archives: by their keys in the manifest.
-        now: the time that relative dates count from.
-        on_found: called with the number of scenes found, a few times a second, from the calling thread.
+        manifest: What to search for.
+        archives: By their keys in the manifest.
+        now: The time that relative dates count from.
+        on_found: Called with the number of scenes found, a few times a second, from the calling thread.
 
     Raises:
-        AuthenticationError: an archive rejected the credentials, or every search.
+        AuthenticationError: An archive rejected the credentials, or every search.
     """
     parts = {
         name: {key: DatasetSearch(name) for key in dataset.archive or ("",)}
@@ -116,7 +116,7 @@ def search_orbits(
         types: The types of archives, by name.
 
     Raises:
-        AuthenticationError: an archive rejected the credentials.
+        AuthenticationError: An archive rejected the credentials.
     """
     for kind in (PRECISE, RESTITUTED):
         asked: dict[str, tuple[Query, ...]] = {}
@@ -281,7 +281,7 @@ def _note_failure(manifest: Manifest, offers: Iterable[DatasetSearch], error: Se
     """Note a search that failed for datasets.
 
     Raises:
-        AuthenticationError: the archive rejected the credentials.
+        AuthenticationError: The archive rejected the credentials.
     """
     if isinstance(error, AuthenticationError) and not error.forbidden:
         if len(manifest.archives) > 1:

@@ -24,8 +24,8 @@ class WebArchive:
     """An archive with an API. A context manager that closes its connections.
 
     Args:
-        url: the address of the API.
-        api: sends its requests.
+        url: The address of the API.
+        api: Sends its requests.
     """
 
     def __init__(self, url: str, api: session.Api) -> None:

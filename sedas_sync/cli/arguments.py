@@ -42,11 +42,11 @@ def _command(
     """Return a command.
 
     Args:
-        name: of the command and of its module.
-        summary: one line for the list of commands, which has room for 60 characters.
-        parameters: arguments and options, besides the global ones.
-        more: further paragraphs of its help.
-        examples: command lines with a comment each, at the end of its help.
+        name: Of the command and of its module.
+        summary: One line for the list of commands, which has room for 60 characters.
+        parameters: Arguments and options, besides the global ones.
+        more: Further paragraphs of its help.
+        examples: Command lines with a comment each, at the end of its help.
     """
 
     def call(**values: object) -> None:

@@ -18,8 +18,8 @@ def report(error: Exception, *, as_json: bool = False) -> int:
     """Print an error to standard error, each mistake of a manifest on a line of its own; return the exit code.
 
     Args:
-        error: what ended the command.
-        as_json: print it as a document to standard output too.
+        error: What ended the command.
+        as_json: Print it as a document to standard output too.
     """
     match error:
         case SedasSyncError():

@@ -22,13 +22,13 @@ def checked_manifest(
     """Read a manifest, check the files that the command writes, and start the log.
 
     Args:
-        manifest: the manifest's file.
-        common: the global options.
-        outputs: the files that the command writes besides the log, by their options.
-        inputs: the files that it reads, by their options.
+        manifest: The manifest's file.
+        common: The global options.
+        outputs: The files that the command writes besides the log, by their options.
+        inputs: The files that it reads, by their options.
 
     Raises:
-        ManifestError: the manifest has mistakes, a file must not be written, or the log file cannot be written.
+        ManifestError: The manifest has mistakes, a file must not be written, or the log file cannot be written.
     """
     checked = load_manifest(manifest)
     check_outputs(checked, {"--log-file": common.log_file, **outputs}, inputs)
@@ -40,7 +40,7 @@ def _start_logging(common: Globals) -> None:
     """Start the log as the global options say.
 
     Raises:
-        ManifestError: the log file cannot be written.
+        ManifestError: The log file cannot be written.
     """
     threading.excepthook = _log_thread_error
     if not common.logs:

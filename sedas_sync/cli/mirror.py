@@ -26,12 +26,12 @@ def opened_mirror(
     """Open the mirror of a manifest.
 
     Args:
-        manifest: the manifest's file.
-        common: the global options.
-        record: write all answers of the archives to this file.
-        replay: take the answers from this file instead of asking the archives.
-        outputs: the other files that the command writes, by their options.
-        inputs: the other files that it reads.
+        manifest: The manifest's file.
+        common: The global options.
+        record: Write all answers of the archives to this file.
+        replay: Take the answers from this file instead of asking the archives.
+        outputs: The other files that the command writes, by their options.
+        inputs: The other files that it reads.
     """
     checked = checked_manifest(manifest, common, {**outputs, "--record": record}, {**inputs, "--replay": replay})
     if replay is not None:
@@ -59,12 +59,12 @@ def shown_mirror(
     """Open the mirror of a manifest for a command that shows its progress, and that a signal ends at once.
 
     Args:
-        manifest: the manifest's file.
-        common: the global options.
-        summary: see `reporting`.
-        record: see `opened_mirror`.
-        replay: see `opened_mirror`.
-        outputs: see `opened_mirror`.
+        manifest: The manifest's file.
+        common: The global options.
+        summary: See `reporting`.
+        record: See `opened_mirror`.
+        replay: See `opened_mirror`.
+        outputs: See `opened_mirror`.
     """
     opened = opened_mirror(manifest, common, record=record, replay=replay, outputs=outputs)
     with opened as mirror, reporting(common, summary=summary) as reporter, interruptible(reporter):

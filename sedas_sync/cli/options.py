@@ -104,8 +104,8 @@ def write_epilog(epilog: str | None, formatter: click.HelpFormatter) -> None:
     r"""Write the last part of a help: a title, and lines of a word and its meaning or of a command and its comment.
 
     Args:
-        epilog: in the form of click, which does not wrap it: `\b`, the title and the lines.
-        formatter: of the help. If it is too narrow, meanings are wrapped, and a comment precedes its command.
+        epilog: In the form of click, which does not wrap it: `\b`, the title and the lines.
+        formatter: Of the help. If it is too narrow, meanings are wrapped, and a comment precedes its command.
     """
     if not epilog:
         return

@@ -31,14 +31,14 @@ class SceneCommands:
     such.
 
     Args:
-        command: the command line. It is split as a shell does and run without one; `{path}` becomes the absolute path
+        command: The command line. It is split as a shell does and run without one; `{path}` becomes the absolute path
             of the scene's file or folder, and `{id}` its id.
-        root: the mirror.
-        jobs: how many commands run at once.
-        reporter: takes the events.
+        root: The mirror.
+        jobs: How many commands run at once.
+        reporter: Takes the events.
 
     Raises:
-        ManifestError: the command line is empty or wrong, there is no such program, or a placeholder is not known.
+        ManifestError: The command line is empty or wrong, there is no such program, or a placeholder is not known.
     """
 
     def __init__(self, command: str, *, root: Path, jobs: int, reporter: Reporter) -> None:

@@ -81,7 +81,7 @@ def check_folder(option: str, file: str) -> None:
     """Check that a file can be created, before a search that may take minutes.
 
     Raises:
-        ManifestError: its folder does not exist or cannot be written.
+        ManifestError: Its folder does not exist or cannot be written.
     """
     folder = Path(file).parent
     if not folder.is_dir():
@@ -95,7 +95,7 @@ def opened_file(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
     """Open a text file.
 
     Raises:
-        ManifestError: the file cannot be opened.
+        ManifestError: The file cannot be opened.
     """
     try:
         file = Path(path).open(mode, encoding="utf-8")  # noqa: SIM115  # closed below
@@ -113,9 +113,9 @@ def reporting(common: Globals, *, json_lines: bool = False, summary: bool = True
     """Open the reporter that shows events and progress: bars if the terminal can show them, plain lines or JSON lines.
 
     Args:
-        common: the global options.
-        json_lines: write JSON lines to standard output.
-        summary: write the summary to standard output, unless JSON lines are written.
+        common: The global options.
+        json_lines: Write JSON lines to standard output.
+        summary: Write the summary to standard output, unless JSON lines are written.
     """
     reporter: Reporter
     # With a log on the terminal there is no place for bars.
@@ -138,8 +138,8 @@ def interruptible(reporter: Reporter | None = None, line: str = "Interrupted: no
     """Exit immediately on a signal; there is nothing to clean up.
 
     Args:
-        reporter: the progress display to clear before exiting.
-        line: what is printed.
+        reporter: The progress display to clear before exiting.
+        line: What is printed.
     """
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
@@ -157,8 +157,8 @@ def stopping(stop: Callable[[int], None], reporter: Reporter) -> Iterator[list[i
     that comes at once: `timeout` signals the process and then its group.
 
     Args:
-        stop: asks the run to stop. Called with the exit code of the process.
-        reporter: the progress display; it shows that the run is stopping.
+        stop: Asks the run to stop. Called with the exit code of the process.
+        reporter: The progress display; it shows that the run is stopping.
 
     Yields:
         The signals that have come.

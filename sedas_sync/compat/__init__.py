@@ -43,8 +43,8 @@ class SeDASAPI:
     """The service for one account. `base_url` may be set before the first call, on the class or on an object.
 
     Args:
-        username: the account's name.
-        password: its password.
+        username: The account's name.
+        password: Its password.
     """
 
     base_url = LIVE_URL
@@ -70,7 +70,7 @@ class SeDASAPI:
         """Check the account. Every other method logs in by itself.
 
         Raises:
-            AuthenticationError: the service refuses the account.
+            AuthenticationError: The service refuses the account.
         """
         self.archive.log_in()
 
@@ -88,19 +88,19 @@ class SeDASAPI:
         """Return all products over an area whose acquisition starts in a period, as `{"products": [...]}`.
 
         Args:
-            wkt: the area, one POLYGON in degrees.
-            start_date: the earliest start, ISO 8601, UTC.
-            end_date: the latest start.
+            wkt: The area, one POLYGON in degrees.
+            start_date: The earliest start, ISO 8601, UTC.
+            end_date: The latest start.
             sensor: `All`, `SAR` or `Optical`.
-            retry: has no effect.
+            retry: Has no effect.
             satellite_name: e.g. `Sentinel-1A`.
             source_group: e.g. `S2`.
-            **filters: the service's own, e.g. `maxCloudPercent=50`.
+            **filters: The service's own, e.g. `maxCloudPercent=50`.
 
         Raises:
-            ValueError: the area, a time or the sensor is not valid.
-            IncompleteSearch: some products may be missing.
-            ArchiveError: the search failed.
+            ValueError: The area, a time or the sensor is not valid.
+            IncompleteSearch: Some products may be missing.
+            ArchiveError: The search failed.
         """
         rows = self.archive.rows(
             wkt,
@@ -137,8 +137,8 @@ class SeDASAPI:
         """Download an online product to a file. An interrupted download resumes when it is called again.
 
         Raises:
-            AttributeError: the product has no `downloadUrl`; it has to be requested first.
-            TransferError: the download failed.
+            AttributeError: The product has no `downloadUrl`; it has to be requested first.
+            TransferError: The download failed.
         """
         if not product.get("downloadUrl"):
             raise AttributeError("no download url defined for product")
@@ -178,10 +178,10 @@ class SeDASBulkDownload:
     The folder keeps what is needed to resume. Products that it already has are reported as done at once.
 
     Args:
-        sedas_client: the service.
-        download_prefix: the folder; files are named `<supplierId>.zip`.
-        parallel: concurrent downloads.
-        done_queue: receives `{"search": product, "path": path}` for each product that is complete; the same with the
+        sedas_client: The service.
+        download_prefix: The folder; files are named `<supplierId>.zip`.
+        parallel: Concurrent downloads.
+        done_queue: Receives `{"search": product, "path": path}` for each product that is complete; the same with the
             key `error` for each that failed.
     """
 

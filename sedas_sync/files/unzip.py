@@ -66,8 +66,8 @@ def _opened(root: str, path: str) -> Iterator[tuple[int, zipfile.ZipFile]]:
     """Open a zip below the root.
 
     Raises:
-        CannotUnpackError: it is damaged, or an entry is.
-        OSError: it cannot be read, or what is unpacked cannot be written.
+        CannotUnpackError: It is damaged, or an entry is.
+        OSError: It cannot be read, or what is unpacked cannot be written.
     """
     with safe_tree.reading(root, path) as file:
         try:
@@ -81,12 +81,12 @@ def read_contents(root: str, path: str) -> ZipContents:
     """Return what the folder of a zip will contain.
 
     Args:
-        root: the mirror's folder.
-        path: the zip, relative to the root.
+        root: The mirror's folder.
+        path: The zip, relative to the root.
 
     Raises:
-        CannotUnpackError: the zip is damaged or too large, or an entry cannot be unpacked safely.
-        OSError: the zip cannot be read.
+        CannotUnpackError: The zip is damaged or too large, or an entry cannot be unpacked safely.
+        OSError: The zip cannot be read.
     """
     with safe_tree.reading(root, path) as file:
         # Before its directory is in memory as a whole.
@@ -114,7 +114,7 @@ def contents_in(root: str, path: str) -> str | None:
     """Return what a zip contains, as `contents_digest`; None if it cannot be unpacked.
 
     Raises:
-        OSError: the zip cannot be read.
+        OSError: The zip cannot be read.
     """
     try:
         files = read_contents(root, path).files
@@ -127,7 +127,7 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
     """Check the name and the kind of an entry.
 
     Raises:
-        ValueError: it cannot be unpacked safely.
+        ValueError: It cannot be unpacked safely.
     """
     shown = ascii(info.orig_filename)[1:-1][-120:]
     if info.orig_filename.startswith("/"):
@@ -153,7 +153,7 @@ def _arranged(infos: Iterable[zipfile.ZipInfo]) -> ZipContents:
     """Return the paths of entries below the scene's folder.
 
     Raises:
-        ValueError: two entries would be one file, or there is no file.
+        ValueError: Two entries would be one file, or there is no file.
     """
     files = {info.filename: info for info in infos if not info.is_dir()}
     folders = {info.filename.rstrip("/") for info in infos if info.is_dir()}
@@ -190,20 +190,20 @@ def unpack(
     """Unpack a zip into a new folder; everything is on the disk when this returns.
 
     Args:
-        root: the mirror's folder.
-        path: the zip, relative to the root.
-        contents: from `read_contents`.
-        place: the folder, relative to the root; it does not exist yet.
-        level: how the zip was proved.
-        stopped: called now and then; a true result ends it.
+        root: The mirror's folder.
+        path: The zip, relative to the root.
+        contents: From `read_contents`.
+        place: The folder, relative to the root; it does not exist yet.
+        level: How the zip was proved.
+        stopped: Called now and then; a true result ends it.
 
     Returns:
         The files of the folder. Each is proved as the zip was, or at least by its CRC.
 
     Raises:
-        CannotUnpackError: an entry is damaged.
+        CannotUnpackError: An entry is damaged.
         InterruptedError: `stopped` returned true.
-        OSError: the folder cannot be written, or has no room.
+        OSError: The folder cannot be written, or has no room.
     """
     if contents.size > safe_tree.free_space(root):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
@@ -229,10 +229,10 @@ def read_unpacked(
     """Read a folder into which a zip was unpacked by another program.
 
     Args:
-        root: the mirror's folder.
-        contents: from `read_contents`.
-        place: the folder, relative to the root.
-        stopped: called now and then; a true result ends it.
+        root: The mirror's folder.
+        contents: From `read_contents`.
+        place: The folder, relative to the root.
+        stopped: Called now and then; a true result ends it.
 
     Returns:
         The files of the folder; nothing if one of them has not the size and the CRC of the zip's entry.

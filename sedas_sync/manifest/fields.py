@@ -83,11 +83,11 @@ def _each(read: Callable[[Any], str], allowed: str, schema: Schema, *, least: in
     """Return the reader of a list without duplicates.
 
     Args:
-        read: reads one of its items.
-        allowed: the allowed values in words.
-        schema: of one item.
-        least: the smallest number of items.
-        alone: whether one item may stand without a list.
+        read: Reads one of its items.
+        allowed: The allowed values in words.
+        schema: Of one item.
+        least: The smallest number of items.
+        alone: Whether one item may stand without a list.
     """
 
     def read_each(value: Any) -> tuple[str, ...]:

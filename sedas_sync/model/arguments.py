@@ -41,8 +41,8 @@ def checked(function: Callable[_Options, _Result]) -> Callable[_Options, _Result
     """Return a function that checks its arguments first.
 
     Raises:
-        TypeError: an argument has a wrong type, is missing or unknown.
-        ValueError: an argument has a value that is not allowed.
+        TypeError: An argument has a wrong type, is missing or unknown.
+        ValueError: An argument has a value that is not allowed.
     """
 
     @wraps(function)

@@ -299,9 +299,9 @@ class Summary(Event, frozen=True, kw_only=True):
         """Do nothing if nothing failed; orders that are pending are not failures.
 
         Raises:
-            StoppedError: the run was stopped.
-            AuthenticationError: an archive refused the credentials.
-            TransferError: scenes or searches failed; the message has the last error of each.
+            StoppedError: The run was stopped.
+            AuthenticationError: An archive refused the credentials.
+            TransferError: Scenes or searches failed; the message has the last error of each.
         """
         if self.interrupted:
             raise StoppedError("the run was stopped before its end; the same plan continues")

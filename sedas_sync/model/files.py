@@ -55,7 +55,7 @@ def contents_digest(files: Iterable[tuple[str, int, int | None]]) -> str | None:
     A folder and the zip that it comes from have the same one.
 
     Args:
-        files: path below the product's folder, size and CRC of each file.
+        files: Path below the product's folder, size and CRC of each file.
     """
     named = sorted(files)
     if any(crc is None for _, _, crc in named):
@@ -94,12 +94,12 @@ def local_scene(
     """Return a scene that consists of these files.
 
     Args:
-        scene_id: its id.
-        path: its path in the mirror.
-        files: all files of the scene; a single file without a name makes it a scene of one file.
-        archive: the identity of the archive that it was downloaded from; empty if it was adopted.
-        facts: as `sedas_sync.model.metadata` writes them.
-        packed: the zip of the scene, if the files are those of an unpacked product.
+        scene_id: Its id.
+        path: Its path in the mirror.
+        files: All files of the scene; a single file without a name makes it a scene of one file.
+        archive: The identity of the archive that it was downloaded from; empty if it was adopted.
+        facts: As `sedas_sync.model.metadata` writes them.
+        packed: The zip of the scene, if the files are those of an unpacked product.
     """
     whole = LocalScene(
         id=scene_id,
@@ -119,8 +119,8 @@ def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
     """Return a local scene with these files: the whole is computed from its files.
 
     Args:
-        held: the scene.
-        files: all files of the scene. A single file without a name makes it a scene of one file.
+        held: The scene.
+        files: All files of the scene. A single file without a name makes it a scene of one file.
     """
     ordered = tuple(replace(file, path="") for file in sorted(files, key=lambda file: file.name))
     first = ordered[0]
@@ -149,9 +149,9 @@ def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reaso
     """Return how the local files differ from those of the archive; None if they do not.
 
     Args:
-        held: the scene on disk.
-        scene: the scene in the archive it was downloaded from.
-        trust_digest: whether another checksum in the catalogue means another file.
+        held: The scene on disk.
+        scene: The scene in the archive it was downloaded from.
+        trust_digest: Whether another checksum in the catalogue means another file.
     """
     if change := form_differs(held, scene):
         return change
@@ -233,8 +233,8 @@ def meets_lock(held: LocalScene, required: Requirement) -> bool | None:
     An unpacked folder is right if its zip was, if each of its files is, or if it has what the zip contains.
 
     Args:
-        held: the scene.
-        required: the scene of the lock file, or the desired scene made from it.
+        held: The scene.
+        required: The scene of the lock file, or the desired scene made from it.
     """
     sha256, packed = required.sha256, held.packed
     if packed is None:
@@ -270,8 +270,8 @@ def folder_path(path: str, folder: str) -> str:
     """Return the path of the folder of a product whose zip would be at `path`.
 
     Args:
-        path: of the zip.
-        folder: the name of the product's own folder, of which the ending is taken.
+        path: Of the zip.
+        folder: The name of the product's own folder, of which the ending is taken.
 
     >>> folder_path("2019/S2A_MSIL1C.zip", "S2A_MSIL1C.SAFE")
     '2019/S2A_MSIL1C.SAFE'

@@ -40,6 +40,6 @@ def scene_from_metadata(facts: str | Mapping[str, Any]) -> Scene:
     """Return the scene of a JSON text or data of `metadata_of`; unknown fields are ignored.
 
     Raises:
-        ValueError: the text is not JSON, or not a scene.
+        ValueError: The text is not JSON, or not a scene.
     """
     return msgspec.convert(json.loads(facts) if isinstance(facts, str) else facts, Scene)

@@ -98,7 +98,7 @@ class Layout(Struct, frozen=True):
         other. `{{` and `}}` are braces themselves.
 
         Raises:
-            ValueError: a field is unknown, the id is missing, or paths could leave the mirror, hide in
+            ValueError: A field is unknown, the id is missing, or paths could leave the mirror, hide in
             it, or not
                 be stored everywhere.
         """
@@ -121,13 +121,13 @@ class Layout(Struct, frozen=True):
         leaves `SUFFIX_ROOM` for suffixes.
 
         Args:
-            scene: whose path it is.
-            dataset: the first dataset in the manifest that matches the scene.
-            archive: the archive's key in the manifest.
-            extension: what the file's name ends in. An id that ends in it loses it.
+            scene: Whose path it is.
+            dataset: The first dataset in the manifest that matches the scene.
+            archive: The archive's key in the manifest.
+            extension: What the file's name ends in. An id that ends in it loses it.
 
         Raises:
-            ValueError: the extension is none.
+            ValueError: The extension is none.
         """
         if not _is_extension(extension):
             raise ValueError(f"{extension!r} is not a file name extension")
@@ -169,7 +169,7 @@ def collisions(paths: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     path is safe.
 
     Args:
-        paths: scene ids and their paths.
+        paths: Scene ids and their paths.
 
     Returns:
         For each such path, as the first of its scenes has it, the ids that share it, in the order given.

@@ -184,7 +184,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True, dict=True):
         """Return the actions of some kinds, one kind after the other.
 
         Args:
-            kinds: the kinds.
+            kinds: The kinds.
         """
         return [action for kind, actions in self.by_kind.items() if kind in kinds for action in actions]
 
@@ -223,7 +223,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True, dict=True):
         """Return the size of a scene, or how large scenes of its type usually are; None if neither is known.
 
         Args:
-            action: one of this plan.
+            action: One of this plan.
         """
         if action.size is not None or action.wanted is None:
             return action.size
@@ -272,7 +272,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True, dict=True):
         """Do nothing if every search is complete.
 
         Raises:
-            IncompleteSearch: a search failed or may have missed scenes; the message has the error of each.
+            IncompleteSearch: A search failed or may have missed scenes; the message has the error of each.
         """
         if not self.search_complete or self.failures:
             lines = "\n".join(f"{failure.id}: {failure.error}" for failure in self.failures)
@@ -282,7 +282,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True, dict=True):
         """Return the key of the archive that a scene comes from; None if it needs no archive or there is only one.
 
         Args:
-            action: one of this plan.
+            action: One of this plan.
         """
         if self.archives and action.wanted is not None and action.kind in NEEDS_ARCHIVE:
             return action.wanted.archive
@@ -304,7 +304,7 @@ def left_alone(unreadable: Iterable[Reason]) -> Iterator[Failure]:
     """Yield a failure for each path that cannot be read, with the number of its scenes.
 
     Args:
-        unreadable: the reason of each scene that cannot be read.
+        unreadable: The reason of each scene that cannot be read.
     """
     for why, number in Counter(unreadable).items():
         yield Failure(id=str(why.here), error=f"{why.detail}; {count(number, 'scene')} left alone")

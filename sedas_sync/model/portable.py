@@ -52,7 +52,7 @@ class Portable(Struct, frozen=True):
             document: JSON data, or its text. Fields that this version does not know are ignored.
 
         Raises:
-            ManifestError: it is something else, or was written by a newer version of this package.
+            ManifestError: It is something else, or was written by a newer version of this package.
         """
         kind = cls.json_kind
         values = json_object(document, f"the document is not the JSON of a {kind}")
@@ -79,7 +79,7 @@ def json_object(document: str | bytes | Mapping[str, Any], problem: str, hint: s
     """Return a JSON object from its text, or as it is.
 
     Raises:
-        ManifestError: it is not an object; the message starts with `problem` and ends with `hint`.
+        ManifestError: It is not an object; the message starts with `problem` and ends with `hint`.
     """
     try:
         values = document if isinstance(document, Mapping) else json.loads(document)

@@ -14,11 +14,11 @@ def area_of(given: AoiTable | str, folder: Path) -> Aoi:
     """Return the area of a table, or of an MGRS tile.
 
     Args:
-        given: the table, which has exactly one area, or the name of the tile.
-        folder: that of the manifest.
+        given: The table, which has exactly one area, or the name of the tile.
+        folder: That of the manifest.
 
     Raises:
-        ValueError: the area is wrong, its file cannot be read, or there is no such tile or country.
+        ValueError: The area is wrong, its file cannot be read, or there is no such tile or country.
     """
     if isinstance(given, str):
         return Aoi(tile_outline(given))

@@ -63,7 +63,7 @@ class MirrorContext(Struct, kw_only=True):
         """Return how local scenes are compared with the archives.
 
         Args:
-            identities: of archives that need not be open.
+            identities: Of archives that need not be open.
         """
         return Comparison(
             identities={**(identities or {}), **self.archives.identities},
@@ -77,7 +77,7 @@ class MirrorContext(Struct, kw_only=True):
         """Return the manifest with these datasets only; with all of them if none is given.
 
         Raises:
-            ManifestError: a dataset is not in the manifest, or a prune would not judge the whole manifest.
+            ManifestError: A dataset is not in the manifest, or a prune would not judge the whole manifest.
         """
         names = one_or_more(datasets)
         if not names:
@@ -97,12 +97,12 @@ def check_choice(context: MirrorContext, datasets: str | Iterable[str], *, prune
     """Check that `plan` accepts these arguments.
 
     Args:
-        context: the mirror.
-        datasets: one or more names of datasets; none for all.
-        prune: as in `plan`.
+        context: The mirror.
+        datasets: One or more names of datasets; none for all.
+        prune: As in `plan`.
 
     Raises:
-        ManifestError: a dataset is not in the manifest, or `prune` is set with datasets.
+        ManifestError: A dataset is not in the manifest, or `prune` is set with datasets.
     """
     context.narrowed(datasets, prune=prune)
 

@@ -57,21 +57,21 @@ def fetch(
     an interruption.
 
     Args:
-        scenes: the scenes, from a search.
-        folder: created if needed; files are named `<scene id>.zip`.
-        archive: the archive of the scenes.
-        jobs: concurrent downloads.
-        orders: orders of these scenes that were placed before, or the archive's ids of them by the scenes' ids; the
+        scenes: The scenes, from a search.
+        folder: Created if needed; files are named `<scene id>.zip`.
+        archive: The archive of the scenes.
+        jobs: Concurrent downloads.
+        orders: Orders of these scenes that were placed before, or the archive's ids of them by the scenes' ids; the
             scenes are not ordered again. Orders that this `archive` object has placed are known without being given.
-        wait: wait for orders. If not, the call downloads what is online now, and a later call continues.
-        order_timeout: how many seconds to wait for orders at most.
-        stop: ends the call within a second after it is set.
-        on_event: called with every event; the last one is a `Summary`.
-        progress: show a progress bar; by default in notebooks only.
+        wait: Wait for orders. If not, the call downloads what is online now, and a later call continues.
+        order_timeout: How many seconds to wait for orders at most.
+        stop: Ends the call within a second after it is set.
+        on_event: Called with every event; the last one is a `Summary`.
+        progress: Show a progress bar; by default in notebooks only.
 
     Raises:
-        TransferError: some scenes failed; raised when all others are complete, with the last error of each.
-        MirrorLocked: another process works in this folder.
+        TransferError: Some scenes failed; raised when all others are complete, with the last error of each.
+        MirrorLocked: Another process works in this folder.
         StoppedError: `stop` was set, or the archive was stopped.
 
     Example:

@@ -50,7 +50,7 @@ def from_box(box: str, target: Path, choices: Choices = Choices()) -> FirstManif
     """Make a manifest for a box.
 
     Args:
-        box: west, south, east and north in degrees, separated by commas or spaces.
+        box: West, south, east and north in degrees, separated by commas or spaces.
         target: The manifest's future path.
         choices: What it selects.
 

@@ -190,7 +190,7 @@ def manifest_text(choices: Choices, areas: Sequence[Area] = ()) -> str:
     """Return a commented manifest for these areas; without areas, for an example area.
 
     Raises:
-        ManifestError: the archive has nothing of this sensor that can be downloaded.
+        ManifestError: The archive has nothing of this sensor that can be downloaded.
     """
     preset, sensors = PRESETS[choices.archive], _sensors(choices)
     if missing := [sensor for sensor in sensors if sensor not in preset.sensors]:
@@ -241,7 +241,7 @@ def folder_manifest_text(
         unpack: Whether the scenes are extracted folders.
 
     Raises:
-        ManifestError: the archive has no products in the form of their zips.
+        ManifestError: The archive has no products in the form of their zips.
     """
     preset = PRESETS[choices.archive]
     if preset.collections:

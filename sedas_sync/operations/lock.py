@@ -26,8 +26,8 @@ def matching_lock(context: MirrorContext) -> Lock:
     """Return the manifest's lock file.
 
     Raises:
-        LockMismatch: the lock file does not match the manifest; each difference is named.
-        ManifestError: there is no lock file, or it is not valid.
+        LockMismatch: The lock file does not match the manifest; each difference is named.
+        ManifestError: There is no lock file, or it is not valid.
     """
     if context.lock is not None:
         return context.lock
@@ -44,11 +44,11 @@ def check_old_lock(context: MirrorContext, *, write: bool = True) -> tuple[str, 
     """Check that the lock file can be updated; return a warning if the file is not valid and is replaced.
 
     Args:
-        context: the mirror.
-        write: whether the lock file is to be written; if not, an invalid file is an error.
+        context: The mirror.
+        write: Whether the lock file is to be written; if not, an invalid file is an error.
 
     Raises:
-        ManifestError: the lock file cannot be read, or was written by a newer version of this package.
+        ManifestError: The lock file cannot be read, or was written by a newer version of this package.
     """
     return _old_lock(context, write=write)[1]
 
@@ -60,14 +60,14 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
     file, such as one with merge conflicts, is replaced if `write`, and else an error.
 
     Args:
-        context: the mirror.
-        plan: a plan of the whole manifest.
-        applied: whether it was carried out, so that its downloads have checksums now.
-        write: whether to write the lock file; if not, only the changes are returned.
+        context: The mirror.
+        plan: A plan of the whole manifest.
+        applied: Whether it was carried out, so that its downloads have checksums now.
+        write: Whether to write the lock file; if not, only the changes are returned.
 
     Raises:
-        SedasSyncError: the plan's search failed, is incomplete, or was spared by `recheck`.
-        ManifestError: the lock file cannot be read or written.
+        SedasSyncError: The plan's search failed, is incomplete, or was spared by `recheck`.
+        ManifestError: The lock file cannot be read or written.
     """
     if plan.failures or not plan.search_complete:
         raise SedasSyncError("the lock file is not changed: the search failed or is incomplete")
@@ -133,8 +133,8 @@ def _intact(plan: Plan, held: Mapping[SceneId, LocalScene]) -> dict[SceneId, Loc
     """Return the local scenes whose bytes are right before or after a plan was applied.
 
     Args:
-        plan: the plan.
-        held: the scenes of the index after it was applied; empty before.
+        plan: The plan.
+        held: The scenes of the index after it was applied; empty before.
     """
     intact = {}
     for action in plan.actions:
@@ -151,9 +151,9 @@ def to_save(context: MirrorContext, plan: Plan, datasets: str | Iterable[str] = 
     """Return a plan with what it was made from.
 
     Args:
-        context: the mirror.
-        plan: the plan.
-        datasets: the datasets that it is limited to.
+        context: The mirror.
+        plan: The plan.
+        datasets: The datasets that it is limited to.
     """
     return SavedPlan.of(
         plan,

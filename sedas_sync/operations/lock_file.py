@@ -15,7 +15,7 @@ def lock_path(manifest: str | os.PathLike[str]) -> Path:
     """Return the path of a manifest's lock file: `<stem>.lock` next to it.
 
     Raises:
-        ManifestError: this is the manifest itself.
+        ManifestError: This is the manifest itself.
     """
     source = Path(manifest)
     path = source.with_suffix(".lock")
@@ -35,8 +35,8 @@ def read_lock(manifest: Manifest) -> Lock | None:
     """Read the lock file of a manifest; None if there is none.
 
     Raises:
-        LockDamagedError: the file is not a lock file.
-        ManifestError: it cannot be read, or was written by a newer version of this package.
+        LockDamagedError: The file is not a lock file.
+        ManifestError: It cannot be read, or was written by a newer version of this package.
     """
     path = lock_path(manifest.name)
     try:
@@ -54,7 +54,7 @@ def matching_lock_or_warning(manifest: Manifest, warnings: list[str]) -> Lock | 
     """Return the manifest's lock file if there is one that matches; a lock file that does not match becomes a warning.
 
     Raises:
-        ManifestError: the file is not a lock file, or cannot be read.
+        ManifestError: The file is not a lock file, or cannot be read.
     """
     if Path(manifest.source).suffix == ".lock":
         return None
@@ -73,7 +73,7 @@ def write_lock(manifest: Manifest, lock: Lock) -> None:
     """Write the lock file of a manifest.
 
     Raises:
-        ManifestError: it cannot be written.
+        ManifestError: It cannot be written.
     """
     with writing_whole(lock_path(manifest.source)) as file:
         file.writelines(line.encode() for line in lines(lock))

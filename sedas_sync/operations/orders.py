@@ -14,8 +14,8 @@ def orders(context: MirrorContext, *, warn: Callable[[str], None] = _silent) -> 
     """Return the orders of this mirror, oldest first, with what is known of their scenes.
 
     Args:
-        context: the mirror.
-        warn: called with problems of the mirror's index.
+        context: The mirror.
+        warn: Called with problems of the mirror's index.
     """
     with context.state.index(write=False) as index:
         warnings = index.warnings
@@ -30,9 +30,9 @@ def forget_order(context: MirrorContext, order: str, *, warn: Callable[[str], No
     """Forget an order; return whether there was one.
 
     Args:
-        context: the mirror.
-        order: its id, or the id of its scene.
-        warn: called with problems of the mirror's index.
+        context: The mirror.
+        order: Its id, or the id of its scene.
+        warn: Called with problems of the mirror's index.
     """
     return bool(_forget(context, lambda item: order in (item.order, item.id), warn))
 
@@ -41,8 +41,8 @@ def forget_unwanted_orders(context: MirrorContext, *, warn: Callable[[str], None
     """Forget the orders of scenes that no dataset wanted at the last apply; return them.
 
     Args:
-        context: the mirror.
-        warn: called with problems of the mirror's index.
+        context: The mirror.
+        warn: Called with problems of the mirror's index.
     """
     return _forget(context, lambda item: not item.wanted, warn)
 

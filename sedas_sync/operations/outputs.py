@@ -22,12 +22,12 @@ def check_outputs(
     """Check the output files of a command line.
 
     Args:
-        manifest: the manifest.
-        outputs: the files that the command writes, by their options; None for an option that is not given.
-        inputs: files that it reads.
+        manifest: The manifest.
+        outputs: The files that the command writes, by their options; None for an option that is not given.
+        inputs: Files that it reads.
 
     Raises:
-        ManifestError: a file is needed by the mirror or its manifest, or two options name one file.
+        ManifestError: A file is needed by the mirror or its manifest, or two options name one file.
     """
     seen: dict[str, str] = {}
     for option, file in {**inputs, **outputs}.items():
@@ -45,12 +45,12 @@ def check_output(file: str | os.PathLike[str], manifest: Manifest, option: str =
     """Check that a file to write is not the manifest or its lock file, and nothing that one of them needs.
 
     Args:
-        file: the file; links are resolved.
-        manifest: the manifest.
-        option: the option that names the file, for the message.
+        file: The file; links are resolved.
+        manifest: The manifest.
+        option: The option that names the file, for the message.
 
     Raises:
-        ManifestError: it is one of them.
+        ManifestError: It is one of them.
     """
     target = Path(os.path.realpath(file))
     for reason in _reasons(target, manifest):

@@ -17,11 +17,11 @@ def past_runs(mirror: MirrorState, since: datetime | None = None) -> list[RunRec
     """Return the runs of this mirror, the last one first. Works offline.
 
     Args:
-        mirror: the mirror.
-        since: only runs that began at or after this time, UTC if it has no zone; None for all that the index has.
+        mirror: The mirror.
+        since: Only runs that began at or after this time, UTC if it has no zone; None for all that the index has.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest.
+        ManifestError: The mirror belongs to another manifest.
     """
     return look_back(mirror, history.runs, since)[0]
 
@@ -30,11 +30,11 @@ def past_changes(mirror: MirrorState, since: datetime | None = None) -> list[Cha
     """Return what changed in the catalogue and in this mirror, the oldest first. Works offline.
 
     Args:
-        mirror: the mirror.
-        since: only changes at or after this time, UTC if it has no zone; None for all that the index has.
+        mirror: The mirror.
+        since: Only changes at or after this time, UTC if it has no zone; None for all that the index has.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest.
+        ManifestError: The mirror belongs to another manifest.
     """
     return look_back(mirror, history.changes, since)[0]
 
@@ -45,7 +45,7 @@ def look_back(
     """Return what a function of `sedas_sync.state.history` finds since a time, and the warnings of the index.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest.
+        ManifestError: The mirror belongs to another manifest.
     """
     with mirror.index(write=False) as index:
         warnings = index.warnings

@@ -89,21 +89,21 @@ def plan_mirror(
     Under the mirror's lock it also forgets the complete searches that the plan contradicts.
 
     Args:
-        context: the mirror.
-        datasets: plan only these datasets.
-        sizes: request the sizes of scenes to download that the catalogue does not state.
-        on_event: called with every event.
-        on_found: called with the number of scenes found, a few times a second.
-        take_over: take the mirror from the manifest it belongs to.
-        locked: do not search; take exactly the scenes of the lock file.
-        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
+        context: The mirror.
+        datasets: Plan only these datasets.
+        sizes: Request the sizes of scenes to download that the catalogue does not state.
+        on_event: Called with every event.
+        on_found: Called with the number of scenes found, a few times a second.
+        take_over: Take the mirror from the manifest it belongs to.
+        locked: Do not search; take exactly the scenes of the lock file.
+        prune: Also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
             and can be downloaded again.
-        relock: the lock file is updated afterwards, so that a removal of its scenes needs no warning.
-        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it; so does `relock`.
+        relock: The lock file is updated afterwards, so that a removal of its scenes needs no warning.
+        refresh: Ask the archives for every dataset, also if the manifest's `recheck` spares it; so does `relock`.
 
     Raises:
-        LockMismatch: the lock file does not match the manifest.
-        ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
+        LockMismatch: The lock file does not match the manifest.
+        ManifestError: The mirror belongs to another manifest, there is no lock file, or `prune` is set with
             `datasets`.
     """
     datasets = one_or_more(datasets)
@@ -204,7 +204,7 @@ def with_links(context: MirrorContext, plan: Plan) -> Plan:
     """Return a plan from JSON with the links that its JSON left out. Scenes that no archive has become failures.
 
     Raises:
-        AuthenticationError: an archive rejected the credentials, or there are none.
+        AuthenticationError: An archive rejected the credentials, or there are none.
     """
     if not plan.of(NEEDS_ARCHIVE):
         return plan
@@ -314,14 +314,14 @@ def make_plan(
     Asks the archives once for scenes that have to be looked up and for orders that are pending.
 
     Args:
-        context: the mirror.
-        wants: the desired scenes.
-        disk: what is on disk.
-        sizes: request the sizes of scenes to download that the catalogue does not state.
-        earlier: earlier warnings.
+        context: The mirror.
+        wants: The desired scenes.
+        disk: What is on disk.
+        sizes: Request the sizes of scenes to download that the catalogue does not state.
+        earlier: Earlier warnings.
 
     Raises:
-        AuthenticationError: an archive rejected the credentials, or there are none.
+        AuthenticationError: An archive rejected the credentials, or there are none.
     """
     observed = disk.inspection.observed
     warnings = list(dict.fromkeys((*earlier, *disk.warnings)))

@@ -24,8 +24,8 @@ def shown_progress(listener: Listener, *, progress: bool | None) -> Iterator[Lis
     """Yield a listener that shows a progress bar as well; the bar ends with the block.
 
     Args:
-        listener: gets every event first.
-        progress: show a bar; None to show one in notebooks only.
+        listener: Gets every event first.
+        progress: Show a bar; None to show one in notebooks only.
     """
     if not (is_notebook() if progress is None else progress):
         yield listener

@@ -40,10 +40,10 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, reloc
     """Return the plan with the removal of local scenes that no longer match the manifest.
 
     Args:
-        context: the mirror.
-        plan: the plan.
-        found: the search.
-        relock: the lock file is updated afterwards.
+        context: The mirror.
+        plan: The plan.
+        found: The search.
+        relock: The lock file is updated afterwards.
     """
     if not found.complete:
         return without_prunes(plan, "nothing is removed: the search failed or is incomplete")
@@ -130,9 +130,9 @@ def find_departures(context: MirrorContext, found: SearchResult, datasets: Colle
     """Return what became of the scenes that were wanted at the last search and are not now.
 
     Args:
-        context: the mirror.
-        found: the search.
-        datasets: those that it was limited to; a limited search shows no departures.
+        context: The mirror.
+        found: The search.
+        datasets: Those that it was limited to; a limited search shows no departures.
     """
     if datasets or not found.complete:
         return ()
@@ -159,8 +159,8 @@ def judge_unwanted(context: MirrorContext, found: SearchResult) -> prune.PruneDe
     """Judge local scenes that are not among the matches of a complete search.
 
     Args:
-        context: the mirror.
-        found: the search.
+        context: The mirror.
+        found: The search.
     """
     with context.state.index(write=False) as index:
         unwanted = [held for held in index.local_scenes() if held.id not in found.wants]

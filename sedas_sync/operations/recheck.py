@@ -35,9 +35,9 @@ def settled_searches(context: MirrorContext, manifest: Manifest, now: datetime) 
     """Return the datasets for which the archives need not be asked, with the scenes of the last search.
 
     Args:
-        context: the mirror.
-        manifest: has the datasets in question.
-        now: the time that relative dates count from.
+        context: The mirror.
+        manifest: Has the datasets in question.
+        now: The time that relative dates count from.
     """
     if not any(dataset.recheck for dataset in manifest.datasets.values()):
         return {}

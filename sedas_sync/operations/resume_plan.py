@@ -29,13 +29,13 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     A plan that was begun resumes if no other run came after it.
 
     Args:
-        context: the mirror.
-        saved: the saved plan.
-        take_over: take the mirror from the manifest it belongs to.
+        context: The mirror.
+        saved: The saved plan.
+        take_over: Take the mirror from the manifest it belongs to.
 
     Raises:
-        LockMismatch: the manifest or the mirror has changed since the plan was made; the message says how.
-        ManifestError: the mirror belongs to another manifest.
+        LockMismatch: The manifest or the mirror has changed since the plan was made; the message says how.
+        ManifestError: The mirror belongs to another manifest.
     """
     with context.state.index(write=False) as index:
         warnings = index.warnings
@@ -73,11 +73,11 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     """Check that a saved plan matches the manifest, and that its mirror still exists.
 
     Args:
-        context: the mirror.
-        saved: the saved plan.
+        context: The mirror.
+        saved: The saved plan.
 
     Raises:
-        LockMismatch: the manifest or the mirror has changed; the message says how.
+        LockMismatch: The manifest or the mirror has changed; the message says how.
     """
     found = list(differences(head_of(context.manifest, None), saved.head, called="the plan"))
     found += [

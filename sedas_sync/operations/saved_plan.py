@@ -63,10 +63,10 @@ class SavedPlan(Struct, frozen=True, kw_only=True):
         """Return a plan as it is saved; `Mirror.save` calls this.
 
         Args:
-            plan: the plan.
-            head: what of the manifest it was made from.
-            mirror: from `mirror_settings`.
-            datasets: the datasets that it is limited to; empty for all.
+            plan: The plan.
+            head: What of the manifest it was made from.
+            mirror: From `mirror_settings`.
+            datasets: The datasets that it is limited to; empty for all.
         """
         kept = {action.id for action in plan.actions if action.kind is ActionKind.KEEP}
         portable = replace(
@@ -112,10 +112,10 @@ class SavedPlan(Struct, frozen=True, kw_only=True):
 
         Args:
             document: JSON data, or its text.
-            source: its name in messages.
+            source: Its name in messages.
 
         Raises:
-            ManifestError: it is not a saved plan, or was written by another version of this package.
+            ManifestError: It is not a saved plan, or was written by another version of this package.
         """
         hint = "with `sedas-sync plan --out FILE`"
         values = json_object(document, f"{source}: not a saved plan", f"; create one {hint}")
@@ -143,10 +143,10 @@ class SavedPlan(Struct, frozen=True, kw_only=True):
         """Write the saved plan to a file, as `plan --out` does: readers see the old file or the new one.
 
         Args:
-            path: the file, which is replaced.
+            path: The file, which is replaced.
 
         Raises:
-            ManifestError: the file cannot be written.
+            ManifestError: The file cannot be written.
         """
         write_whole(Path(path), self._text().encode())
 
@@ -156,10 +156,10 @@ class SavedPlan(Struct, frozen=True, kw_only=True):
         """Read a file of `write` or `plan --out`.
 
         Args:
-            path: the file.
+            path: The file.
 
         Raises:
-            ManifestError: it cannot be read, is not a saved plan, or was written by another version of this package.
+            ManifestError: It cannot be read, is not a saved plan, or was written by another version of this package.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")

@@ -59,12 +59,12 @@ def search_archives(
     """Search the archives and apply the manifest's rules.
 
     Args:
-        context: the mirror.
-        datasets: search only for these datasets.
-        on_event: called with every event.
-        on_found: called with the number of scenes found, a few times a second.
-        explain: return why scenes do not match.
-        refresh: ask the archives for every dataset, also if the manifest's `recheck` spares it.
+        context: The mirror.
+        datasets: Search only for these datasets.
+        on_event: Called with every event.
+        on_found: Called with the number of scenes found, a few times a second.
+        explain: Return why scenes do not match.
+        refresh: Ask the archives for every dataset, also if the manifest's `recheck` spares it.
     """
     manifest = context.narrowed(datasets)
     now = context.clock()
@@ -148,7 +148,7 @@ def sources(context: MirrorContext) -> list[dict[str, Any]]:
     """Return what this account may search at each archive of the manifest: satellites and source groups.
 
     Raises:
-        ArchiveError: an archive did not answer.
+        ArchiveError: An archive did not answer.
     """
     found = []
     for key, archive in context.archives.of(context.manifest).items():

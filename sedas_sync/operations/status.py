@@ -188,7 +188,7 @@ def mirror_status(mirror: MirrorState) -> Status:
     the index takes the new time, unless another process is working in the mirror.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
+        ManifestError: The mirror belongs to another manifest, or the lock file cannot be read.
     """
     with mirror.index(write=False) as index:
         warnings = index.warnings

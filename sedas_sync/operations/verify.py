@@ -61,12 +61,12 @@ def verify_mirror(
     checksums: what an apply has downloaded again or removed since is right.
 
     Args:
-        context: the mirror.
-        jobs: number of files that are read at once.
-        on_file: called with the files and bytes that have been read, and the totals of both.
+        context: The mirror.
+        jobs: Number of files that are read at once.
+        on_file: Called with the files and bytes that have been read, and the totals of both.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
+        ManifestError: The mirror belongs to another manifest, or the lock file cannot be read.
     """
     manifest, state = context.manifest, context.state
     with state.index(write=False) as index:
@@ -140,12 +140,12 @@ def _sort_files(
     """Return the files to read, what is known of others without reading them, and the paths that nothing requires.
 
     Args:
-        scenes: of the index.
-        pins: the scenes of the lock file.
-        places: their paths, as far as the layout needs no more than the lock file has.
-        entries: the files on disk.
-        ordered: scenes whose orders are pending.
-        wanted: scenes that datasets want.
+        scenes: Of the index.
+        pins: The scenes of the lock file.
+        places: Their paths, as far as the layout needs no more than the lock file has.
+        entries: The files on disk.
+        ordered: Scenes whose orders are pending.
+        wanted: Scenes that datasets want.
     """
     tasks = [task for scene in scenes.values() for task in _tasks(scene, pins.get(scene.id))]
     not_indexed = [pin for pin in pins.values() if pin.id not in scenes]
@@ -255,11 +255,11 @@ def _not_indexed(
     """Return the files to read of scenes that are in the lock file and not in the index, and what is known of others.
 
     Args:
-        pins: the scenes of the lock file.
-        places: their paths, as far as the layout needs no more than the lock file has.
-        entries: the files on disk.
-        tracked: paths of the index.
-        ordered: scenes whose orders are pending.
+        pins: The scenes of the lock file.
+        places: Their paths, as far as the layout needs no more than the lock file has.
+        entries: The files on disk.
+        tracked: Paths of the index.
+        ordered: Scenes whose orders are pending.
     """
     named = {path.rpartition("/")[2]: path for path in sorted(entries.keys() - tracked, reverse=True)}
     tasks: list[_Task] = []
@@ -297,9 +297,9 @@ def _zips_outside(
     """Yield the zips among files that are not in the index.
 
     Args:
-        entries: the files on disk.
-        paths: of the files.
-        lacking: wanted scenes that are not in the index: a zip with the name of one is meant to be it.
+        entries: The files on disk.
+        paths: Of the files.
+        lacking: Wanted scenes that are not in the index: a zip with the name of one is meant to be it.
     """
     for path in paths:
         if entries[path].is_file and path.lower().endswith(ZIP):

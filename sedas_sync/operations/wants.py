@@ -46,8 +46,8 @@ def wants_from_lock(context: MirrorContext, datasets: Iterable[str]) -> Wants:
     """Return the scenes of the lock file.
 
     Raises:
-        LockMismatch: the lock file does not match the manifest.
-        ManifestError: there is no lock file, or a dataset is not in the manifest.
+        LockMismatch: The lock file does not match the manifest.
+        ManifestError: There is no lock file, or a dataset is not in the manifest.
     """
     manifest, lock = context.narrowed(datasets), matching_lock(context)
     look_up = context.look_up()
@@ -80,7 +80,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     """Return the scenes that `verify` found missing, changed or corrupt.
 
     Raises:
-        AuthenticationError: an archive rejected the credentials, or there are none.
+        AuthenticationError: An archive rejected the credentials, or there are none.
     """
     bad = {item.id: item for item in report.repairable if item.id is not None}
     warnings: list[str] = []

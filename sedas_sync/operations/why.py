@@ -42,14 +42,14 @@ def explain_scene(
     Searches as `plan` does, and looks the scene up if no search returned it.
 
     Args:
-        context: the mirror.
-        scene_id: the scene's id; or its beginning, a part of it, or a pattern such as `S2?_*_T30UXC_*`, if only one
+        context: The mirror.
+        scene_id: The scene's id; or its beginning, a part of it, or a pattern such as `S2?_*_T30UXC_*`, if only one
             scene of the search or on disk has it.
-        on_event: called with every event.
-        on_found: called with the number of scenes found, a few times a second.
+        on_event: Called with every event.
+        on_found: Called with the number of scenes found, a few times a second.
 
     Raises:
-        ManifestError: several scenes have this beginning or part; the message lists them.
+        ManifestError: Several scenes have this beginning or part; the message lists them.
     """
     with context.state.index(write=False) as index:
         warnings = index.warnings

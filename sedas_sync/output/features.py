@@ -24,7 +24,7 @@ def to_geojson(scenes: Iterable[Scene]) -> dict[str, Any]:
     read. Properties are what the catalogue states of a scene, without links.
 
     Args:
-        scenes: from a search, for instance `mirror.search().scenes`.
+        scenes: From a search, for instance `mirror.search().scenes`.
 
     Example:
         import json
@@ -52,10 +52,10 @@ def to_geodataframe(scenes: Iterable[Scene]) -> "GeoDataFrame":
     antimeridian is cut there.
 
     Args:
-        scenes: from a search, for instance `mirror.search().scenes`.
+        scenes: From a search, for instance `mirror.search().scenes`.
 
     Raises:
-        ManifestError: geopandas is not installed.
+        ManifestError: Geopandas is not installed.
 
     Example:
         import sedas_sync as ss

@@ -103,7 +103,7 @@ def schema_of(command: str) -> Schema:
     """Return the JSON Schema of what a command prints with `--json`; for `apply`, of each line.
 
     Raises:
-        KeyError: there is no such command, or it prints no JSON.
+        KeyError: There is no such command, or it prints no JSON.
     """
     title = "sedas-sync --json, after an error" if command == "error" else f"sedas-sync {command} --json"
     return {"$schema": DIALECT, "title": title, **_document(command)}

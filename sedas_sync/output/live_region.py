@@ -44,8 +44,8 @@ class LiveRegion:
     """Rows at the bottom of a terminal.
 
     Args:
-        out: the terminal.
-        rows: returns the rows to show now, for a number of columns and lines.
+        out: The terminal.
+        rows: Returns the rows to show now, for a number of columns and lines.
     """
 
     def __init__(self, out: TextIO, rows: Callable[[int, int], Sequence[Row]]) -> None:

@@ -13,11 +13,11 @@ def log_to(file: str | None, *, to_stderr: bool) -> None:
     """Start the log of this package and of the HTTP library.
 
     Args:
-        file: the file to append to, if any.
-        to_stderr: log to standard error too.
+        file: The file to append to, if any.
+        to_stderr: Log to standard error too.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     handlers: list[logging.Handler] = []
     if file is not None:

@@ -28,10 +28,10 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
     """Return a plan as Markdown: the totals, a table of datasets and actions, failures, and the scenes that change.
 
     Args:
-        of: the plan.
-        command: the command that carries it out.
-        limit: largest size of the text in bytes; scenes that do not fit are left out and counted.
-        order: the datasets in the order of the manifest.
+        of: The plan.
+        command: The command that carries it out.
+        limit: Largest size of the text in bytes; scenes that do not fit are left out and counted.
+        order: The datasets in the order of the manifest.
     """
     head = [f"### {_code(of.manifest)}", "", total(of), "", *_table(of, order)]
     if not of.search_complete:

@@ -16,8 +16,8 @@ def metrics(of: Status, now: datetime) -> str:
     """Return the metrics of a mirror after a run.
 
     Args:
-        of: the status of the mirror.
-        now: the time, UTC.
+        of: The status of the mirror.
+        now: The time, UTC.
     """
     mirror = {"mirror": of.mirror}
     return "".join(line + "\n" for name, help_, values in _gauges(of, now) for line in (

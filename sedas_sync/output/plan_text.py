@@ -58,8 +58,8 @@ def datasets_of(of: Plan, order: Sequence[str]) -> list[tuple[tuple[str, ...], l
     """Group actions by the datasets that match their scenes; scenes that match no dataset come last.
 
     Args:
-        of: the plan.
-        order: the datasets in the order of the manifest, which all appear; if empty, groups come as they are found.
+        of: The plan.
+        order: The datasets in the order of the manifest, which all appear; if empty, groups come as they are found.
     """
     found: dict[tuple[str, ...], list[Action]] = {}
     for action in of.actions:
@@ -78,11 +78,11 @@ def plan(
     """Return a plan as text.
 
     Args:
-        of: the plan.
-        command: the command that carries it out; if None, what to do next is left out.
-        everything: list kept scenes too, and fold nothing.
-        look: the layout.
-        order: the datasets in the order of the manifest.
+        of: The plan.
+        command: The command that carries it out; if None, what to do next is left out.
+        everything: List kept scenes too, and fold nothing.
+        look: The layout.
+        order: The datasets in the order of the manifest.
     """
     lines = [f"Mirror   {printable(of.mirror)}", *_archives(of), ""]
     for datasets, actions in datasets_of(of, order):

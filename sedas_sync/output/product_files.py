@@ -55,7 +55,7 @@ def quicklook_of(sizes: Mapping[str, int]) -> str | None:
     `…_thumb_small.jpeg`, and scenes of STAC catalogues often an asset that is called thumbnail, preview or overview.
 
     Args:
-        sizes: bytes of each file.
+        sizes: Bytes of each file.
     """
     found = [name for name, size in sizes.items() if size <= LARGEST_QUICKLOOK and _QUICKLOOK.search(name)]
     return min(found, key=sizes.__getitem__, default=None)
@@ -66,8 +66,8 @@ def open_product(root: str, scene: LocalScene) -> Iterator[OpenProduct]:
     """Open a product of the mirror.
 
     Args:
-        root: the mirror.
-        scene: the product; a scene that is one file and no zip has that file.
+        root: The mirror.
+        scene: The product; a scene that is one file and no zip has that file.
 
     Raises:
         OSError, TransferError, zipfile.BadZipFile, ...: see `UNREADABLE`.

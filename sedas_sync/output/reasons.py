@@ -47,11 +47,11 @@ def reason_text(reason: Reason, *, name_orders: bool = True) -> str:
     """Return a reason as a clause.
 
     Args:
-        reason: of an action.
-        name_orders: write the ids of orders; if not, scenes that wait for orders have the same text.
+        reason: Of an action.
+        name_orders: Write the ids of orders; if not, scenes that wait for orders have the same text.
 
     Raises:
-        TypeError: it is not a reason.
+        TypeError: It is not a reason.
 
     Example:
         import sedas_sync as ss

@@ -79,8 +79,8 @@ class PlainLines(Reporter):
 
     Args:
         level: -1 for failures only, 0 for normal, 1 for each scene.
-        summarise: write the summary; not if a document goes to standard output.
-        clock: returns monotonic seconds.
+        summarise: Write the summary; not if a document goes to standard output.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, level: int, *, summarise: bool = True, clock: Callable[[], float] = monotonic) -> None:

@@ -30,9 +30,9 @@ class Look(Struct, frozen=True):
         """Wrap a sentence at the terminal's width, between words only, so that paths and ids stay whole.
 
         Args:
-            text: the sentence, printable and without colour.
-            begin: prefix of the first line.
-            after: prefix of the other lines; by default as many spaces as `begin` has columns.
+            text: The sentence, printable and without colour.
+            begin: Prefix of the first line.
+            after: Prefix of the other lines; by default as many spaces as `begin` has columns.
         """
         if self.width is None or len(begin) + len(text) <= self.width:
             return begin + text

@@ -17,9 +17,9 @@ def table(rows: Sequence[Sequence[str]], *, look: Look = PLAIN, right: Sequence[
     a long value, such as an id, can still be copied.
 
     Args:
-        rows: the rows; the first one is the header.
-        look: the width of the terminal.
-        right: columns that are aligned to the right.
+        rows: The rows; the first one is the header.
+        look: The width of the terminal.
+        right: Columns that are aligned to the right.
     """
     widths = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))]
     gap = next((gap for gap in _GAPS if _beside(widths, gap, look.width) == len(widths)), _GAPS[0])

@@ -104,10 +104,10 @@ def choose_actions(
     """Choose the action for each desired scene.
 
     Args:
-        wants: the desired scenes.
-        observed: what the folder shows of them; a scene that is missing here has nothing on disk.
-        orders: the current order of each scene.
-        comparison: how local scenes are compared with the archives.
+        wants: The desired scenes.
+        observed: What the folder shows of them; a scene that is missing here has nothing on disk.
+        orders: The current order of each scene.
+        comparison: How local scenes are compared with the archives.
 
     Returns:
         One action for each scene, sorted by time of acquisition and id.
@@ -228,9 +228,9 @@ def restated(
     not hashed when they were downloaded, and for folders that were adopted, if a lock demands a checksum.
 
     Args:
-        wants: the desired scenes.
-        observed: what the folder shows.
-        comparison: how local scenes are compared with the archives.
+        wants: The desired scenes.
+        observed: What the folder shows.
+        comparison: How local scenes are compared with the archives.
 
     Returns:
         The scenes as their archive describes them now, by id.

@@ -21,11 +21,11 @@ def departures(
     """Yield what became of scenes.
 
     Args:
-        manifest: the rules.
-        wants: the scenes of a complete search that match.
-        gone: scenes that matched before and do not now; None if nothing is known of a scene.
-        listed: scenes that the search returned.
-        now: the time that relative dates count from.
+        manifest: The rules.
+        wants: The scenes of a complete search that match.
+        gone: Scenes that matched before and do not now; None if nothing is known of a scene.
+        listed: Scenes that the search returned.
+        now: The time that relative dates count from.
     """
     known = [scene for scene in gone.values() if scene is not None]
     newer = _successors(manifest, wants, known)

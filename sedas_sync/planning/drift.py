@@ -15,9 +15,9 @@ def drift(plan: Plan, now: Iterable[Action], holdings: Mapping[SceneId, LocalSce
     """Return for each scene how the mirror has changed since a plan was made.
 
     Args:
-        plan: the saved plan.
-        now: the actions for the same scenes now, as if the archives had not changed.
-        holdings: the scenes of the index now.
+        plan: The saved plan.
+        now: The actions for the same scenes now, as if the archives had not changed.
+        holdings: The scenes of the index now.
     """
     return tuple(_drifted(plan, {action.id: action for action in now}, holdings))
 

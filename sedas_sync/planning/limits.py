@@ -39,7 +39,7 @@ class PruneLimit(Struct, frozen=True):
         """Read `N` or `N%`, without a lower bound; None is the default, a tenth.
 
         Raises:
-            ManifestError: the value is neither.
+            ManifestError: The value is neither.
         """
         if value is None:
             return cls()
@@ -59,7 +59,7 @@ def download_limit(text: str) -> int:
     """Read the value of `--max-download` as bytes.
 
     Raises:
-        ManifestError: the text is not a size.
+        ManifestError: The text is not a size.
     """
     try:
         return units.size(text)
@@ -86,10 +86,10 @@ def limit_prunes(plan: Plan, limit: PruneLimit, on_disk: int, confirm: Confirm) 
     is not refused forever.
 
     Args:
-        plan: the plan.
-        limit: how many files may be removed without a confirmation.
-        on_disk: how many scenes are on disk.
-        confirm: called if the plan removes more.
+        plan: The plan.
+        limit: How many files may be removed without a confirmation.
+        on_disk: How many scenes are on disk.
+        confirm: Called if the plan removes more.
     """
     prunes = plan.by_kind[ActionKind.PRUNE]
     counted, allowed = _counted(prunes), limit.files(on_disk)
@@ -137,8 +137,8 @@ def too_large(plan: Plan, limit: int) -> str | None:
     """Return that a plan downloads more than the limit; None if it does not.
 
     Args:
-        plan: the plan.
-        limit: bytes; 0 is no limit.
+        plan: The plan.
+        limit: Bytes; 0 is no limit.
     """
     expected = plan.expected_bytes
     if not limit or expected <= limit:
@@ -156,7 +156,7 @@ def check_download(plan: Plan, limit: int) -> None:
     """Check that a plan downloads no more than the limit.
 
     Raises:
-        ManifestError: it does, or may do so: sizes that are not stated are estimated.
+        ManifestError: It does, or may do so: sizes that are not stated are estimated.
     """
     if what := too_large(plan, limit):
         raise ManifestError(
@@ -175,9 +175,9 @@ def limit_replacements(plan: Plan, on_disk: int, confirm: Confirm) -> Plan:
     """Return the plan if it replaces at most a fifth of a mirror or that is confirmed, else one that keeps the files.
 
     Args:
-        plan: the plan.
-        on_disk: how many scenes are on disk.
-        confirm: called if the plan replaces more.
+        plan: The plan.
+        on_disk: How many scenes are on disk.
+        confirm: Called if the plan replaces more.
     """
     count = _too_many_replaced(plan.actions, on_disk)
     if not count or confirm(count, on_disk):

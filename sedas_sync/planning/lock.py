@@ -146,11 +146,11 @@ def lock_scenes(
     not available. Planned acquisitions have no bytes and are left out.
 
     Args:
-        head: what the plan was made from.
-        actions: the plan's actions.
-        held: intact local scenes.
-        before: the previous lock file.
-        contents: what zips on disk contain.
+        head: What the plan was made from.
+        actions: The plan's actions.
+        held: Intact local scenes.
+        before: The previous lock file.
+        contents: What zips on disk contain.
     """
     old = {} if before is None else before.scenes
     several = len(head.archives) > 1

@@ -51,9 +51,9 @@ def differences(mine: LockHead, other: LockHead, *, called: str = "the lock file
     """Return each difference between two heads. Intervals follow from dates and are not compared.
 
     Args:
-        mine: of the manifest.
-        other: of the lock file or the plan.
-        called: the name of the other one in sentences.
+        mine: Of the manifest.
+        other: Of the lock file or the plan.
+        called: The name of the other one in sentences.
     """
     found = [*_archives_differ(mine, other, called), *_aois_differ(mine, other, called)]
     for name in sorted({*mine.datasets, *other.datasets}):

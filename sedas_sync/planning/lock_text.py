@@ -91,12 +91,12 @@ def loads(text: str, source: str) -> Lock:
     """Read a lock file.
 
     Args:
-        text: the content of the file.
-        source: its name in messages.
+        text: The content of the file.
+        source: Its name in messages.
 
     Raises:
-        LockDamagedError: the text is not a lock file.
-        ManifestError: it was written by a newer or older version of this package.
+        LockDamagedError: The text is not a lock file.
+        ManifestError: It was written by a newer or older version of this package.
     """
     first, _, rest = text.partition("\n")
     head = _head(_object(first, source, 1), source)
@@ -177,7 +177,7 @@ def _check(pins: Sequence[LockedScene]) -> None:
     """Check what the types do not.
 
     Raises:
-        ValueError: a name leads out of the scene's folder, or a checksum is not hex or not that of the files.
+        ValueError: A name leads out of the scene's folder, or a checksum is not hex or not that of the files.
     """
     digests = [digest for pin in pins for digest in (pin.sha256, pin.contents) if digest is not None]
     for pin in pins:

@@ -64,13 +64,13 @@ def judge(
     """Judge local scenes by the manifest's rules.
 
     Args:
-        manifest: the rules.
-        wants: the scenes of a complete search that match the manifest.
-        offered: the unwanted scenes that the search returned, by id.
-        unwanted: local scenes that are not in `wants`.
-        now: the time that relative dates count from.
-        wrong_clock: why `now` may be wrong, so that no relative date removes a file; None if it is right.
-        since: since when the start date of each dataset has been the same; empty if no archive confirms the clock.
+        manifest: The rules.
+        wants: The scenes of a complete search that match the manifest.
+        offered: The unwanted scenes that the search returned, by id.
+        unwanted: Local scenes that are not in `wants`.
+        now: The time that relative dates count from.
+        wrong_clock: Why `now` may be wrong, so that no relative date removes a file; None if it is right.
+        since: Since when the start date of each dataset has been the same; empty if no archive confirms the clock.
 
     Returns:
         The decision; what is removed is in order of acquisition, the oldest first.
@@ -175,8 +175,8 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
     """Keep superseded scenes whose successors are not downloaded by the plan: they are on order or not available.
 
     Args:
-        decision: of `judge`.
-        planned: the actions for the desired scenes.
+        decision: Of `judge`.
+        planned: The actions for the desired scenes.
     """
     coming = {action.id for action in (*planned, *decision.keep) if action.kind in _ARRIVES}
     result = replace(decision, prune=[], stay=list(decision.stay), warnings=list(decision.warnings))
@@ -198,8 +198,8 @@ def remove_without_files(decision: PruneDecision, without_files: AbstractSet[Sce
     """Remove the scenes without files that the search did not return although they match: nothing is left to keep.
 
     Args:
-        decision: of `judge`.
-        without_files: the scenes of which no file is on disk.
+        decision: Of `judge`.
+        without_files: The scenes of which no file is on disk.
     """
     reason = Reason(ReasonCode.LOST)
     gone = [
@@ -219,9 +219,9 @@ def judge_by_lock(
     A scene that is in no archive now, or that could not be looked up, is kept: it could not be downloaded again.
 
     Args:
-        decision: of `judge`.
-        lookup_errors: why the look-up of a scene failed, by id.
-        wants: the scenes of the lock file; no removal has to wait for other scenes.
+        decision: Of `judge`.
+        lookup_errors: Why the look-up of a scene failed, by id.
+        wants: The scenes of the lock file; no removal has to wait for other scenes.
     """
     within = once_per_tuple(lambda ids: tuple(scene_id for scene_id in ids if scene_id in wants))
     result = replace(

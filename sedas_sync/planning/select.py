@@ -77,12 +77,12 @@ def select(
     """Select the scenes that match one or more datasets; each is desired once.
 
     Args:
-        manifest: the manifest.
-        found: the scenes of each dataset's search. A dataset without a key was not searched.
-        now: the time that relative dates count from.
-        sources: for each dataset with several archives, the sources of its scenes.
-        incomplete: names of datasets whose search failed or is incomplete: that it found nothing shows nothing.
-        explain: also return why scenes do not match.
+        manifest: The manifest.
+        found: The scenes of each dataset's search. A dataset without a key was not searched.
+        now: The time that relative dates count from.
+        sources: For each dataset with several archives, the sources of its scenes.
+        incomplete: Names of datasets whose search failed or is incomplete: that it found nothing shows nothing.
+        explain: Also return why scenes do not match.
     """
     result = Selection()
     scenes: dict[SceneId, Scene] = {}

@@ -14,8 +14,8 @@ def typical_sizes(actions: Iterable[Action], of_archives: Mapping[str, int | Non
     type.
 
     Args:
-        actions: the actions of a plan.
-        of_archives: the typical size of a scene by the archive's key; None if it depends on the product type.
+        actions: The actions of a plan.
+        of_archives: The typical size of a scene by the archive's key; None if it depends on the product type.
     """
     archives: dict[str, str] = {}
     downloaded: dict[str, list[int]] = {}

@@ -26,7 +26,7 @@ def merge_sources(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[S
     after one that can. The id is that of the first source.
 
     Args:
-        found: the scenes of each archive by its key, in the order of the dataset's archives.
+        found: The scenes of each archive by its key, in the order of the dataset's archives.
     """
     products: dict[str, list[Source]] = {}
     for key, scenes in found.items():
@@ -65,8 +65,8 @@ def rank_sources(sources: Iterable[Source], ordered_at: str | None = None) -> tu
     """Sort sources: online, with an order, taking orders, perhaps online later, never to be had.
 
     Args:
-        sources: in the order of preference among equals.
-        ordered_at: key of the archive that has an order of the scene.
+        sources: In the order of preference among equals.
+        ordered_at: Key of the archive that has an order of the scene.
     """
 
     def rank(source: Source) -> int:
@@ -105,9 +105,9 @@ def with_orders(
     The id of an order means nothing to another archive, so an order of an archive that is not known is not used.
 
     Args:
-        wants: the desired scenes.
-        orders: by the scene's id.
-        keys: keys of the archives that may have the orders, by `Archive.identity`.
+        wants: The desired scenes.
+        orders: By the scene's id.
+        keys: Keys of the archives that may have the orders, by `Archive.identity`.
 
     Returns:
         The desired scenes, the orders that can be used, and a warning for each of the others.
@@ -146,10 +146,10 @@ def source_of(
     bytes shows whether they have changed.
 
     Args:
-        held: the scene on disk.
-        want: the same scene, desired.
+        held: The scene on disk.
+        want: The same scene, desired.
         identities: `Archive.identity` by key, of the archives that are known.
-        several: whether the manifest has several archives, so that an unknown one can have delivered the scene.
+        several: Whether the manifest has several archives, so that an unknown one can have delivered the scene.
     """
     for source in want.sources:
         if identities.get(source.archive) == held.archive:

@@ -50,11 +50,11 @@ def band_file(band: str, stage: int, tile: str | None, noise: bytes, *, offset: 
     """Return the JPEG 2000 file of a band (ISO/IEC 15444-1, annex I).
 
     Args:
-        band: a key of `BANDS`.
-        stage: of growth.
-        tile: its coordinates are in the file (OGC 05-047r3, GML in JPEG 2000) if the grid has it.
-        noise: fills the file up to its length, in a box that readers skip.
-        offset: whether the values have the offset of products since baseline 04.00.
+        band: A key of `BANDS`.
+        stage: Of growth.
+        tile: Its coordinates are in the file (OGC 05-047r3, GML in JPEG 2000) if the grid has it.
+        noise: Fills the file up to its length, in a box that readers skip.
+        offset: Whether the values have the offset of products since baseline 04.00.
     """
     side, colours = SIDES[BANDS[band]], 3 if band == "TCI" else 1
     depth = 7 if colours > 1 else 15

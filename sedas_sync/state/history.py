@@ -73,10 +73,10 @@ def begin_run(index: WritableIndex, command: str, now: datetime, *, clock_doubt:
     """Record that a run begins, and forget the oldest ones; return its number.
 
     Args:
-        index: open for writing.
-        command: what the index stores for the run.
-        now: the time of the run.
-        clock_doubt: why `now` may be wrong, so that nothing is forgotten for its age.
+        index: Open for writing.
+        command: What the index stores for the run.
+        now: The time of the run.
+        clock_doubt: Why `now` may be wrong, so that nothing is forgotten for its age.
     """
     before = last_run(index)
     if clock_doubt is None and before is not None:
@@ -143,12 +143,12 @@ def record_seen(
     """Record what a complete search returned.
 
     Args:
-        index: open for writing.
-        new: scenes that are wanted for the first time.
-        back: scenes that are wanted again.
-        left: scenes that are no longer wanted.
-        last: the time of the search before.
-        now: the time of the search.
+        index: Open for writing.
+        new: Scenes that are wanted for the first time.
+        back: Scenes that are wanted again.
+        left: Scenes that are no longer wanted.
+        last: The time of the search before.
+        now: The time of the search.
     """
     with index.together():
         sql = "INSERT INTO seen VALUES (?, ?, NULL, 'listed')"

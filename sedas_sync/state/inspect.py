@@ -85,12 +85,12 @@ def inspect_mirror(
     """Compare the folder with the index and the desired scenes. Every command that looks at the folder does it here.
 
     Args:
-        root: the mirror's folder; it need not exist.
-        wants: the desired scenes.
-        scenes: the scenes of the index.
-        level: how thoroughly an untracked file is checked.
-        filehash: for each archive's key, what to do if a checksum differs from the catalogue: warn, enforce or ignore.
-        on_step: called with the number of files that have been read.
+        root: The mirror's folder; it need not exist.
+        wants: The desired scenes.
+        scenes: The scenes of the index.
+        level: How thoroughly an untracked file is checked.
+        filehash: For each archive's key, what to do if a checksum differs from the catalogue: warn, enforce or ignore.
+        on_step: Called with the number of files that have been read.
     """
     result = Inspection()
     held = {scene.id: scene for scene in scenes}
@@ -206,10 +206,10 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
     The result goes into the inspection and from there into the index, so that no file is read for this twice.
 
     Args:
-        root: the mirror's folder.
-        seen: the inspection.
-        scenes: from `sedas_sync.planning.compare.restated`.
-        on_step: called with the number of files that have been read.
+        root: The mirror's folder.
+        seen: The inspection.
+        scenes: From `sedas_sync.planning.compare.restated`.
+        on_step: Called with the number of files that have been read.
     """
     with Pool(_READERS) as readers:
         reading = {
@@ -246,8 +246,8 @@ def hashed(root: str, held: LocalScene) -> LocalScene:
     """Return a local scene with the sha256 of every file; files that were not hashed yet are read.
 
     Raises:
-        OSError: a file cannot be read.
-        TransferError: a folder of its path is a symbolic link or not a folder.
+        OSError: A file cannot be read.
+        TransferError: A folder of its path is a symbolic link or not a folder.
     """
     if held.sha256 is not None:
         return held
@@ -264,8 +264,8 @@ def with_crcs(root: str, held: LocalScene) -> LocalScene:
     """Return a local scene with the CRC of every file; files whose CRC is not known yet are read.
 
     Raises:
-        OSError: a file cannot be read.
-        TransferError: a folder of its path is a symbolic link or not a folder.
+        OSError: A file cannot be read.
+        TransferError: A folder of its path is a symbolic link or not a folder.
     """
     if contents_of(held) is not None:
         return held
@@ -313,7 +313,7 @@ def file_state(
     """Compare a local file with the index; it is read only if size and time do not suffice.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: The file cannot be read.
         InterruptedError: `stopped` returned true.
     """
     if there is None:
@@ -334,9 +334,9 @@ def states_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda:
     """Return the current states of the files of a local scene.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: A file cannot be read.
         InterruptedError: `stopped` returned true.
-        TransferError: a folder of its path is a symbolic link or not a folder.
+        TransferError: A folder of its path is a symbolic link or not a folder.
     """
     return {file_state(root, file, tree_listing.look(root, file.path), stopped) for file in held.files}
 
@@ -348,9 +348,9 @@ def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: 
     The question here is whether what exists may be removed or replaced.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: A file cannot be read.
         InterruptedError: `stopped` returned true.
-        TransferError: a folder of its path is a symbolic link or not a folder.
+        TransferError: A folder of its path is a symbolic link or not a folder.
     """
     states = states_of(root, held, stopped)
     for state in (FileState.DAMAGED, FileState.INTACT):

@@ -198,7 +198,7 @@ class MirrorState:
         """Remove the folders that this process has created, if they were not used; the lock is held.
 
         Args:
-            created: none, the state folder, or that and the mirror's folder.
+            created: None, the state folder, or that and the mirror's folder.
         """
         root = str(self.root)
         if not created:

@@ -38,8 +38,8 @@ class NotAScene(Exception):
     """Why a folder is not the scene.
 
     Args:
-        problem: a sentence.
-        result: what the folder is.
+        problem: A sentence.
+        result: What the folder is.
     """
 
     def __init__(self, problem: str, result: Result = Result.WRONG) -> None:
@@ -60,15 +60,15 @@ def check_product(base: str, place: str, want: DesiredScene, checked: Callable[.
     """Check whether a folder is a scene that archives send as a zip.
 
     Args:
-        base: a folder.
-        place: the path of the product's folder below it.
-        want: the scene.
-        checked: checks one file, as `sedas_sync.files.integrity.check`.
+        base: A folder.
+        place: The path of the product's folder below it.
+        want: The scene.
+        checked: Checks one file, as `sedas_sync.files.integrity.check`.
 
     Raises:
-        NotAScene: it is not the scene, or not complete; the message says why.
-        OSError: a file cannot be read.
-        TransferError: a folder of a path is a symbolic link.
+        NotAScene: It is not the scene, or not complete; the message says why.
+        OSError: A file cannot be read.
+        TransferError: A folder of a path is a symbolic link.
     """
     there = {entry.path: entry for entry in tree_listing.scan(base, place)}
     name, listing = _listing(base, place, there)
@@ -120,7 +120,7 @@ def _compare_with_name(listing: ProductListing, want: DesiredScene) -> None:
     """Compare the product with the scene's id: a folder can be renamed.
 
     Raises:
-        NotAScene: it is another product.
+        NotAScene: It is another product.
     """
     named = described(want.scene.id)
     # The time in the name is rounded, or cut off.
@@ -140,9 +140,9 @@ def _compare_with_metadata(base: str, place: str, listing: ProductListing, want:
     """Compare the level and the name in the metadata of a Sentinel-2 product with the scene's id.
 
     Raises:
-        NotAScene: it is another product.
-        OSError: the metadata cannot be read.
-        TransferError: a folder of a path is a symbolic link.
+        NotAScene: It is another product.
+        OSError: The metadata cannot be read.
+        TransferError: A folder of a path is a symbolic link.
     """
     named, wanted = described(want.scene.id), product_id(want.scene.id)
     metadata = next((match for file in listing.files if (match := _METADATA.fullmatch(file.name))), None)

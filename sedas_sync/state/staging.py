@@ -84,10 +84,10 @@ def proved(root: str, scene: Scene, file: RemoteFile, *, demanded: str | None = 
     """Return a downloaded file of a scene as it was checked, whether or not it has been renamed into place.
 
     Args:
-        root: the mirror's folder.
-        scene: its scene.
-        file: the file as the catalogue describes it now.
-        demanded: the sha256 that a lock requires.
+        root: The mirror's folder.
+        scene: Its scene.
+        file: The file as the catalogue describes it now.
+        demanded: The sha256 that a lock requires.
 
     Returns:
         None if it was not checked, or another version of it was.
@@ -109,9 +109,9 @@ def downloaded(result: FetchResult, name: str, digest: str | None) -> LocalFile:
     """Return a file that was just downloaded.
 
     Args:
-        result: of the download.
-        name: its path below the scene's folder; empty if the scene is one file.
-        digest: the catalogue's checksum.
+        result: Of the download.
+        name: Its path below the scene's folder; empty if the scene is one file.
+        digest: The catalogue's checksum.
     """
     return LocalFile(
         name=name,
@@ -132,11 +132,11 @@ class StagedScene:
     """A scene of several files that is being assembled.
 
     Args:
-        root: the mirror's folder.
-        scene: the scene with its files.
-        path: the path of its folder, relative to the root.
-        pinned: the sha256 that a lock requires of each file.
-        held: the scene in the index.
+        root: The mirror's folder.
+        scene: The scene with its files.
+        path: The path of its folder, relative to the root.
+        pinned: The sha256 that a lock requires of each file.
+        held: The scene in the index.
     """
 
     def __init__(
@@ -262,14 +262,14 @@ def put_in_place(root: str, place: str, note: Mapping[str, Any], held: LocalScen
     Unchanged files of the old folder are removed. Untracked files in it move to the new folder.
 
     Args:
-        root: the mirror's folder.
-        place: the folder of the scene below `partial/`.
-        note: what `commit.json` will contain: `id` and `path` of the scene, and what else a later run needs.
-        held: the scene in the index.
+        root: The mirror's folder.
+        place: The folder of the scene below `partial/`.
+        note: What `commit.json` will contain: `id` and `path` of the scene, and what else a later run needs.
+        held: The scene in the index.
 
     Raises:
-        TransferError: something is in the way, or a folder is a symbolic link.
-        OSError: the folders cannot be written.
+        TransferError: Something is in the way, or a folder is a symbolic link.
+        OSError: The folders cannot be written.
     """
     new, old, path = f"{place}/new", f"{place}/old", str(note["path"])
     safe_tree.sync(root, f"{new}/-")
@@ -316,8 +316,8 @@ def forget(root: str, path: str) -> None:
     """Remove a partial download.
 
     Raises:
-        TransferError: a folder of its path is a symbolic link.
-        OSError: it cannot be removed.
+        TransferError: A folder of its path is a symbolic link.
+        OSError: It cannot be removed.
     """
     if path.endswith(SUFFIX):
         safe_tree.discard(root, path)
@@ -339,9 +339,9 @@ def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None])
     """Finish a replacement that was killed between its renames; returns warnings.
 
     Args:
-        root: the mirror's folder.
-        place: one of `left_over`.
-        held: returns the scene in the index.
+        root: The mirror's folder.
+        place: One of `left_over`.
+        held: Returns the scene in the index.
     """
     old = f"{place}/old"
     if safe_tree.stat(root, old) is None:

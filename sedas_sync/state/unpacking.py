@@ -34,13 +34,13 @@ class ZipUnpacking:
     """Unpacks one scene.
 
     Args:
-        root: the mirror's folder.
-        zipped: the scene as its zip; it is on disk, complete and proved.
-        path: where the layout puts the zip. The folder gets the same name with the ending of the product's own folder.
-        before: the scene in the index: this zip, or an older folder, which is replaced.
+        root: The mirror's folder.
+        zipped: The scene as its zip; it is on disk, complete and proved.
+        path: Where the layout puts the zip. The folder gets the same name with the ending of the product's own folder.
+        before: The scene in the index: this zip, or an older folder, which is replaced.
 
     Raises:
-        CannotUnpackError: the zip cannot be unpacked.
+        CannotUnpackError: The zip cannot be unpacked.
         OSError, TransferError: it cannot be read.
     """
 
@@ -61,7 +61,7 @@ class ZipUnpacking:
         """Compare the name of the product's folder with the scene's id, unless a checksum proved the zip.
 
         Raises:
-            CannotUnpackError: it is another product.
+            CannotUnpackError: It is another product.
         """
         zipped, name = self._zipped, self._contents.name
         other = name.endswith(".SAFE") and product_id(name) != product_id(zipped.id)
@@ -103,13 +103,13 @@ class ZipUnpacking:
         """Unpack the zip and put the folder in place; the zip stays until `clean`.
 
         Args:
-            stopped: called now and then; a true result ends it.
+            stopped: Called now and then; a true result ends it.
 
         Returns:
             The folder as the index has to store it, and warnings about the folder that was replaced.
 
         Raises:
-            CannotUnpackError: the zip is damaged.
+            CannotUnpackError: The zip is damaged.
             InterruptedError: `stopped` returned true.
             OSError, TransferError: the folder cannot be written.
         """
@@ -155,9 +155,9 @@ def finish(root: str, place: str, held: Callable[[SceneId], LocalScene | None]) 
     """Remove the zip of a scene whose folder is in the index, after a kill.
 
     Args:
-        root: the mirror's folder.
-        place: a folder below `partial/`, which may belong to any scene of several files.
-        held: returns the scene in the index.
+        root: The mirror's folder.
+        place: A folder below `partial/`, which may belong to any scene of several files.
+        held: Returns the scene in the index.
 
     Raises:
         OSError, TransferError: it cannot be removed.

@@ -49,19 +49,19 @@ def judge(
     the size or the checksum of the catalogue or the lock.
 
     Args:
-        root: the mirror's folder.
-        place: the path of the file or folder, relative to `source`.
-        want: the scene.
-        entry: the file; None for a folder.
-        level: how thoroughly zips are checked.
-        filehash: what to do if a checksum differs from the catalogue, by the archive's key.
-        source: the folder that contains `place`, if it is not the mirror.
-        stopped: called now and then; a true result ends the check.
+        root: The mirror's folder.
+        place: The path of the file or folder, relative to `source`.
+        want: The scene.
+        entry: The file; None for a folder.
+        level: How thoroughly zips are checked.
+        filehash: What to do if a checksum differs from the catalogue, by the archive's key.
+        source: The folder that contains `place`, if it is not the mirror.
+        stopped: Called now and then; a true result ends the check.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: A file cannot be read.
         InterruptedError: `stopped` returned true.
-        TransferError: a folder of a path is a symbolic link.
+        TransferError: A folder of a path is a symbolic link.
     """
     base = source or root
     checked = partial(check, root=base, level=level, stopped=stopped)

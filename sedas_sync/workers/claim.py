@@ -47,14 +47,14 @@ def claimed(
     """Hold the claim to the scene of a job.
 
     Args:
-        job: of the scene.
-        who: the name of the worker, for others that wait.
-        stop: set when the run ends.
-        is_active: returns whether the run is active; called when the claim is held.
+        job: Of the scene.
+        who: The name of the worker, for others that wait.
+        stop: Set when the run ends.
+        is_active: Returns whether the run is active; called when the claim is held.
 
     Raises:
-        WorkerLost: another worker does not release its claim.
-        FetchStopped: the run has ended.
+        WorkerLost: Another worker does not release its claim.
+        FetchStopped: The run has ended.
     """
     name = f"{FOLDER}/{hashlib.sha256(job.partial.encode(errors='surrogatepass')).hexdigest()[:32]}{_LOCK}"
     with ExitStack() as stack:
@@ -144,13 +144,13 @@ def clear(root: str) -> bool:
     creates stay, and so do folders and links.
 
     Args:
-        root: the mirror's folder; the caller holds its lock.
+        root: The mirror's folder; the caller holds its lock.
 
     Returns:
         Whether there were files of an earlier run, so that workers may still be active.
 
     Raises:
-        TransferError: the folder or one above it is a symbolic link, or another user's file cannot be deleted.
+        TransferError: The folder or one above it is a symbolic link, or another user's file cannot be deleted.
     """
     try:
         names = [name for name in safe_tree.names(root, FOLDER) if _OURS.fullmatch(name)]
@@ -185,7 +185,7 @@ def fetch_claimed(job: FetchJob, shared: SharedState, who: str) -> FetchResult:
     """Download a scene while workers of an earlier run may still be active.
 
     Raises:
-        WorkerLost: one of them does not release its claim to the scene.
+        WorkerLost: One of them does not release its claim to the scene.
         FetchStopped, TransferError, IntegrityError: as `fetch` raises them.
     """
     with claimed(job, who=who, stop=shared.stop):

@@ -28,8 +28,8 @@ def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterato
     """Connect to a Dask scheduler. Dask's own log of the connection is silenced: errors are raised.
 
     Args:
-        scheduler: its address (`tcp://host:8786`, `tls://…`), or its scheduler file (`….json`).
-        timeout: of the connection, and of each reconnection, seconds.
+        scheduler: Its address (`tcp://host:8786`, `tls://…`), or its scheduler file (`….json`).
+        timeout: Of the connection, and of each reconnection, seconds.
 
     Raises:
         ManifestError: `distributed` is not installed, or no scheduler answers.
@@ -67,7 +67,7 @@ class DaskExecutor(Executor):
     A call cannot be cancelled: Dask forgets it, and its worker continues.
 
     Args:
-        client: a `distributed.Client`; the caller closes it.
+        client: A `distributed.Client`; the caller closes it.
     """
 
     def __init__(self, client: Any) -> None:
@@ -78,7 +78,7 @@ class DaskExecutor(Executor):
         """Call a function on a worker. The key of the task is random, so that it does not show the arguments.
 
         Raises:
-            RuntimeError: the connection to the scheduler is lost.
+            RuntimeError: The connection to the scheduler is lost.
         """
         while self._client.status == "connecting":
             # Dask's timeout ends this. Without a scheduler, a client would keep the call forever.

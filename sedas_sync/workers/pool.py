@@ -64,11 +64,11 @@ class WorkerPool:
     """The workers of one run.
 
     Args:
-        executor: does the jobs.
-        root: the mirror's folder; its state folder exists, and the caller holds the mirror's lock.
-        jobs: at once; the rate is divided among them.
-        max_rate: bytes a second over all of them; 0: no limit.
-        on_retry: called with the id of a job for each try that failed at a worker, when the job has ended; from any
+        executor: Does the jobs.
+        root: The mirror's folder; its state folder exists, and the caller holds the mirror's lock.
+        jobs: At once; the rate is divided among them.
+        max_rate: Bytes a second over all of them; 0: no limit.
+        on_retry: Called with the id of a job for each try that failed at a worker, when the job has ended; from any
             thread.
     """
 
@@ -92,14 +92,14 @@ class WorkerPool:
         """Show workers that the run is active, and check those that answer.
 
         Args:
-            stopped: returns whether the run was stopped.
+            stopped: Returns whether the run was stopped.
 
         Returns:
             A warning, if not every worker answered.
 
         Raises:
-            ManifestError: a worker does not see the mirror's folder, may not write to it, or has another version.
-            SedasSyncError: the executor cannot run anything.
+            ManifestError: A worker does not see the mirror's folder, may not write to it, or has another version.
+            SedasSyncError: The executor cannot run anything.
         """
         try:
             clear(str(self._root))
@@ -143,7 +143,7 @@ class WorkerPool:
         """Give a job to a worker. The future raises the error of the download, or `WorkerLost` if the worker failed.
 
         Raises:
-            SedasSyncError: the executor takes no jobs, or the file for the link cannot be written.
+            SedasSyncError: The executor takes no jobs, or the file for the link cannot be written.
         """
         self._number += 1
         remote = RemoteJob(
@@ -257,11 +257,11 @@ def window_after(window: int, most: int, *, waited: float, passed: bool, refused
     """Return how many jobs to submit at once, given how long the last one waited for a worker.
 
     Args:
-        window: the number so far.
-        most: the highest number.
-        waited: seconds.
-        passed: whether other jobs were finished since; if not, the job waited for the first worker to start.
-        refused: whether its link or token was refused.
+        window: The number so far.
+        most: The highest number.
+        waited: Seconds.
+        passed: Whether other jobs were finished since; if not, the job waited for the first worker to start.
+        refused: Whether its link or token was refused.
     """
     if passed and (refused or waited > _LONG_WAIT):
         return max(1, window - 1)

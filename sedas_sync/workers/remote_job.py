@@ -93,8 +93,8 @@ def announce_run(root: str, token: str) -> None:
     """Create the file that shows workers of the same user that the run is active.
 
     Raises:
-        OSError: the file cannot be created.
-        TransferError: a folder of the path is a symbolic link.
+        OSError: The file cannot be created.
+        TransferError: A folder of the path is a symbolic link.
     """
     os.close(safe_tree.open_file(root, f"{FOLDER}/{token}", _NEW, _PRIVATE))
 
@@ -106,8 +106,8 @@ def hide_link(remote: RemoteJob) -> tuple[RemoteJob, str]:
     call writes it to its log.
 
     Raises:
-        OSError: the file cannot be written.
-        TransferError: a folder of the path is a symbolic link, or the file has no link that a worker could use.
+        OSError: The file cannot be written.
+        TransferError: A folder of the path is a symbolic link, or the file has no link that a worker could use.
     """
     path = f"{FOLDER}/{remote.token}.{remote.number}"
     download = remote.job.download
@@ -175,8 +175,8 @@ def _with_link(remote: RemoteJob) -> FetchJob:
     """Return a job with its link.
 
     Raises:
-        FetchStopped: the file of the link is gone, because the run no longer waits for the job.
-        TransferError: the file cannot be read.
+        FetchStopped: The file of the link is gone, because the run no longer waits for the job.
+        TransferError: The file cannot be read.
     """
     job = remote.job
     if remote.link is None:
@@ -241,7 +241,7 @@ def _is_active(root: str, token: str) -> bool:
     The file is opened, because some network file systems ask their server only then.
 
     Raises:
-        PermissionError: it is another user's.
+        PermissionError: It is another user's.
     """
     try:
         os.close(safe_tree.open_file(root, f"{FOLDER}/{token}", os.O_RDONLY))
@@ -336,7 +336,7 @@ def _enter(remote: RemoteJob) -> _RunOnWorker:
     """Return the run of a job in this process, which `share` ends.
 
     Raises:
-        TransferError: this process cannot do the job.
+        TransferError: This process cannot do the job.
     """
     run_key = remote.job.root, remote.token
     key = os.getpid(), run_key

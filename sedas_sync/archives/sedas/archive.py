@@ -117,9 +117,9 @@ class SedasArchive(WebArchive):
         to no other host, even if `trusted_hosts` names it.
 
         Args:
-            url: the API's address: https, or a loopback address.
-            prompt: ask for credentials on the terminal if none are found elsewhere.
-            **options: other arguments of the class.
+            url: The API's address: https, or a loopback address.
+            prompt: Ask for credentials on the terminal if none are found elsewhere.
+            **options: Other arguments of the class.
 
         Raises:
             AuthenticationError: There are no credentials for this host; the message says where they were looked for.
@@ -142,7 +142,7 @@ class SedasArchive(WebArchive):
         """Yield every scene that matches, each once; runs call this, scripts call `search`.
 
         Args:
-            query: what to search for.
+            query: What to search for.
             warn: Takes a sentence about each row that cannot be used.
 
         Raises:

@@ -37,12 +37,12 @@ def show_past(
     """Print what the index has of the past; `sedas-sync changes` does this too.
 
     Args:
-        manifest: the manifest's file.
-        since: only the last so many seconds; None for all.
-        common: the global options.
-        find: returns the entries.
-        document: makes the JSON document of the entries, the manifest and the mirror.
-        text: makes the text of the entries.
+        manifest: The manifest's file.
+        since: Only the last so many seconds; None for all.
+        common: The global options.
+        find: Returns the entries.
+        document: Makes the JSON document of the entries, the manifest and the mirror.
+        text: Makes the text of the entries.
     """
     state = MirrorState(checked := checked_manifest(manifest, common), _now)
     found, warnings = look_back(state, find, None if since is None else _now() - timedelta(seconds=since))

@@ -41,21 +41,21 @@ def adopt_files(
     scenes that match are not known.
 
     Args:
-        context: the mirror.
-        source: the folder with the files; the mirror itself if None.
+        context: The mirror.
+        source: The folder with the files; the mirror itself if None.
         how: `link` (a hard link, or a copy on another file system), `copy` or `move` files of another folder.
-        known: also adopt scenes that match no dataset, if their file or folder has the id of a scene that an archive
+        known: Also adopt scenes that match no dataset, if their file or folder has the id of a scene that an archive
             knows. So a prune can judge them, after the index was lost.
-        dry_run: check the files and change nothing.
-        jobs: number of files that are read at once.
-        on_file: called with the result for each file, or folder of a scene.
-        on_event: called with every event.
-        on_found: called with the number of scenes found, a few times a second.
-        take_over: take the mirror from the manifest it belongs to.
-        lock_timeout: seconds to wait for another process in this mirror.
+        dry_run: Check the files and change nothing.
+        jobs: Number of files that are read at once.
+        on_file: Called with the result for each file, or folder of a scene.
+        on_event: Called with every event.
+        on_found: Called with the number of scenes found, a few times a second.
+        take_over: Take the mirror from the manifest it belongs to.
+        lock_timeout: Seconds to wait for another process in this mirror.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest, or `source` is not a folder.
+        ManifestError: The mirror belongs to another manifest, or `source` is not a folder.
     """
     state = context.state
     place = _source_folder(source, state.root)
@@ -129,7 +129,7 @@ def _source_folder(source: str | os.PathLike[str] | None, root: Path) -> Path | 
     """Return the folder to adopt from; None for the mirror itself.
 
     Raises:
-        ManifestError: the folder does not exist, or is itself a product.
+        ManifestError: The folder does not exist, or is itself a product.
     """
     place = None if source is None else Path(source)
     if place is None:

@@ -24,8 +24,8 @@ class ArchiveCalls:
     """Calls archives for the tasks of a run.
 
     Args:
-        archives: by their keys in the manifest.
-        index: takes orders when they are placed.
+        archives: By their keys in the manifest.
+        index: Takes orders when they are placed.
     """
 
     def __init__(self, archives: Mapping[str, Archive], index: WritableIndex) -> None:
@@ -37,8 +37,8 @@ class ArchiveCalls:
         """Place an order; it is in the order journal when this returns.
 
         Raises:
-            IndexUnwritableError: there is no room to write the order, so it was not placed.
-            ArchiveError: the archive refused it, or returned it with a wrong field.
+            IndexUnwritableError: There is no room to write the order, so it was not placed.
+            ArchiveError: The archive refused it, or returned it with a wrong field.
         """
         orders = orders_of(self._archives[task.archive])
         if orders is None:
@@ -63,7 +63,7 @@ class ArchiveCalls:
         """Request the state of orders.
 
         Raises:
-            ArchiveError: the archive does not answer.
+            ArchiveError: The archive does not answer.
         """
         orders = orders_of(self._archives[request.archive])
         return () if orders is None else tuple(orders.poll(request.orders))
@@ -75,8 +75,8 @@ class ArchiveCalls:
             The link; the order as it is now; or the scene, if it is no longer online.
 
         Raises:
-            ArchiveError: the archive has no link.
-            AuthenticationError: the server of the file refused the login, and there is no other.
+            ArchiveError: The archive has no link.
+            AuthenticationError: The server of the file refused the login, and there is no other.
         """
         task = request.task
         archive = self._archives[task.archive]
@@ -105,7 +105,7 @@ class ArchiveCalls:
         """Return a scene as its archive lists it now, with its files if only these are missing.
 
         Raises:
-            ArchiveError: the archive does not answer.
+            ArchiveError: The archive does not answer.
         """
         if task.scene.unlisted:
             return list_files(self._archives[task.archive], task.scene)
@@ -115,7 +115,7 @@ class ArchiveCalls:
         """Return the link of a scene, or of a file of it.
 
         Raises:
-            ArchiveError: the archive has no link.
+            ArchiveError: The archive has no link.
         """
         scene = (task.whole or task).scene
         return locate_file(self._archives[task.archive], scene, task.file or scene.files[0], refused)

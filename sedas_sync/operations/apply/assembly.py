@@ -84,7 +84,7 @@ class SceneAssembler:
         """Return a file to download; None if no scene has one.
 
         Args:
-            full: keys of archives that allow no further download now.
+            full: Keys of archives that allow no further download now.
         """
         for scene in self._open.values():
             if scene.waiting and scene.task.archive not in full:

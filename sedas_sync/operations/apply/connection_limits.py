@@ -15,12 +15,12 @@ class ConnectionLimits:
     """How many downloads run at once: as the manifest says, within the connections that services allow an account.
 
     Args:
-        archives: of the run, by their keys in the manifest. Two of them may be one service, which counts the
+        archives: Of the run, by their keys in the manifest. Two of them may be one service, which counts the
             connections of its account for both.
-        jobs: wanted downloads at once.
-        policy: of every download.
-        filehash: for each archive's key, what to do if a checksum differs from the catalogue's.
-        remote: whether workers download, so that this process cannot count their connections.
+        jobs: Wanted downloads at once.
+        policy: Of every download.
+        filehash: For each archive's key, what to do if a checksum differs from the catalogue's.
+        remote: Whether workers download, so that this process cannot count their connections.
     """
 
     def __init__(

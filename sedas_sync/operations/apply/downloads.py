@@ -74,7 +74,7 @@ class DownloadQueue:
         """Return the next scene to download; None if there is none.
 
         Args:
-            full: keys of archives that allow no further download now.
+            full: Keys of archives that allow no further download now.
         """
         for position, task in enumerate(self.ready):
             if task.archive not in full:

@@ -48,12 +48,12 @@ class Fetcher:
     """The downloads of one run that are under way.
 
     Args:
-        root: the mirror's folder.
-        jobs: downloads at once.
-        max_rate: bytes a second over all of them; 0 for no limit.
-        executor: its workers download; threads of this process do if None.
-        stop: set when the run ends.
-        on_retry: called for each try that failed, from any thread.
+        root: The mirror's folder.
+        jobs: Downloads at once.
+        max_rate: Bytes a second over all of them; 0 for no limit.
+        executor: Its workers download; threads of this process do if None.
+        stop: Set when the run ends.
+        on_retry: Called for each try that failed, from any thread.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ class Fetcher:
             A warning, if workers did not answer yet.
 
         Raises:
-            ManifestError: they cannot.
-            SedasSyncError: the executor cannot run anything.
+            ManifestError: They cannot.
+            SedasSyncError: The executor cannot run anything.
         """
         if self._workers is not None:
             return self._workers.start(self._stop.is_set)
@@ -127,7 +127,7 @@ class Fetcher:
         """Start a download.
 
         Raises:
-            SedasSyncError: the executor takes no work.
+            SedasSyncError: The executor takes no work.
         """
         self._tasks[job.id] = task
         future: Future[FetchResult]
@@ -169,7 +169,7 @@ class Fetcher:
         """Return how far each download is.
 
         Args:
-            assembled: returns the bytes of the complete files of a scene of several files.
+            assembled: Returns the bytes of the complete files of a scene of several files.
         """
         scenes: dict[SceneId, Transfer] = {}
         for job_id, (done, total) in list(self._progress.items()):

@@ -16,7 +16,7 @@ class FileMoves:
     """The moves of one run.
 
     Args:
-        actions: the adoptions of a plan, each with the files that are on disk.
+        actions: The adoptions of a plan, each with the files that are on disk.
     """
 
     def __init__(self, actions: Iterable[Action]) -> None:

@@ -17,9 +17,9 @@ def recover_folders(root: str, index: Index, reports: Reports) -> None:
     """Finish what a killed run left half done with folders.
 
     Args:
-        root: the mirror's folder.
-        index: has the scenes as they were recorded.
-        reports: takes warnings.
+        root: The mirror's folder.
+        index: Has the scenes as they were recorded.
+        reports: Takes warnings.
     """
     for place in sorted(left_over(root)):
         try:
@@ -34,9 +34,9 @@ def discard_partial(root: str, complete: Iterable[Action], unpacked: Container[S
     """Remove partial downloads of scenes that are complete.
 
     Args:
-        root: the mirror's folder.
-        complete: actions whose scenes are on disk.
-        unpacked: scenes of these whose zips are unpacked now: a note of a killed run may prove their folders.
+        root: The mirror's folder.
+        complete: Actions whose scenes are on disk.
+        unpacked: Scenes of these whose zips are unpacked now: a note of a killed run may prove their folders.
     """
     try:
         found = {f"{STATE}/partial/{name}" for name in safe_tree.names(root, f"{STATE}/partial")}

@@ -42,10 +42,10 @@ class MirrorFiles:
     """The files of one mirror, and the index that describes them.
 
     Args:
-        root: the mirror's folder.
-        index: open for writing.
-        archives: by their keys in the manifest.
-        reports: takes events.
+        root: The mirror's folder.
+        index: Open for writing.
+        archives: By their keys in the manifest.
+        reports: Takes events.
     """
 
     def __init__(

@@ -63,11 +63,11 @@ class OrderQueue:
     """The orders of one run with one archive.
 
     Args:
-        archive: its key.
-        takes_orders: whether the archive has an order service.
-        budget: shared by the queues of a run.
-        wait: poll orders until they are ready.
-        jitter: returns a random number between two others.
+        archive: Its key.
+        takes_orders: Whether the archive has an order service.
+        budget: Shared by the queues of a run.
+        wait: Poll orders until they are ready.
+        jitter: Returns a random number between two others.
     """
 
     def __init__(
@@ -304,9 +304,9 @@ class OrderQueues:
     """The orders of one run with all archives: a quota or an outage of one does not delay the others.
 
     Args:
-        archives: for each key, whether the archive takes orders.
-        max_orders: at most this many orders are placed over all archives; 0 for no limit.
-        wait: poll orders until they are ready.
+        archives: For each key, whether the archive takes orders.
+        max_orders: At most this many orders are placed over all archives; 0 for no limit.
+        wait: Poll orders until they are ready.
     """
 
     def __init__(self, archives: Iterable[tuple[str, bool]], *, max_orders: int, wait: bool) -> None:

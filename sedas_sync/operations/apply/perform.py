@@ -42,12 +42,12 @@ class Performer:
     """Performs the effects of one run.
 
     Args:
-        plan: what the run does.
-        context: the mirror.
-        archives: of the plan's scenes, by their keys in the manifest.
-        index: open for writing.
-        options: how the plan is carried out.
-        reports: takes events.
+        plan: What the run does.
+        context: The mirror.
+        archives: Of the plan's scenes, by their keys in the manifest.
+        index: Open for writing.
+        options: How the plan is carried out.
+        reports: Takes events.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ class PlanRunner:
     """Carries out plans, one at a time.
 
     Args:
-        context: the mirror.
+        context: The mirror.
     """
 
     def __init__(self, context: MirrorContext) -> None:
@@ -73,7 +73,7 @@ class PlanRunner:
         So `history` has the runs too that could not log in or search.
 
         Args:
-            command: what the index stores for the run.
+            command: What the index stores for the run.
         """
         self._number, started = None, self._context.clock()
         try:
@@ -248,11 +248,11 @@ def _record_rules(
     """Write the rules of the datasets to the index; return those of the last apply that are still the same.
 
     Args:
-        index: open for writing.
-        manifest: has the datasets.
-        plan: the plan that is carried out.
-        hashes: of the rules of each dataset.
-        now: the time of the run.
+        index: Open for writing.
+        manifest: Has the datasets.
+        plan: The plan that is carried out.
+        hashes: Of the rules of each dataset.
+        now: The time of the run.
     """
     before, rules = date_rules(index), {}
     for name, dataset in manifest.datasets.items():

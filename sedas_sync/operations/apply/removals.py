@@ -28,11 +28,11 @@ class Removals:
     """Removes what a plan removes.
 
     Args:
-        root: the mirror's folder.
-        index: open for writing.
-        reports: takes events.
-        stopped: returns whether the run was stopped.
-        disk_full: the error of every scene that was not downloaded because the disk is full; None if it is not full.
+        root: The mirror's folder.
+        index: Open for writing.
+        reports: Takes events.
+        stopped: Returns whether the run was stopped.
+        disk_full: The error of every scene that was not downloaded because the disk is full; None if it is not full.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Removals:
         """Remove scenes, partial downloads and orders that the plan removes; yield the events.
 
         Args:
-            plan: with its prune actions.
+            plan: With its prune actions.
         """
         prunes = plan.by_kind[ActionKind.PRUNE]
         # A scene whose orders are paused was not tried: for weeks it says nothing about this run.

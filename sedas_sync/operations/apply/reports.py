@@ -26,9 +26,9 @@ class Reports:
     """The events of one run.
 
     Args:
-        kept: scenes that the plan keeps.
-        failures: searches and look-ups that failed while planning.
-        now: returns the time, UTC.
+        kept: Scenes that the plan keeps.
+        failures: Searches and look-ups that failed while planning.
+        now: Returns the time, UTC.
     """
 
     def __init__(self, *, kept: int, failures: tuple[Failure, ...], now: Callable[[], datetime]) -> None:

@@ -52,11 +52,11 @@ class Run:
     """One run of a plan.
 
     Args:
-        plan: what to do.
-        context: the mirror, whose lock the caller holds.
-        archives: of the plan's scenes, by their keys in the manifest.
-        index: open for writing.
-        options: how the plan is carried out.
+        plan: What to do.
+        context: The mirror, whose lock the caller holds.
+        archives: Of the plan's scenes, by their keys in the manifest.
+        index: Open for writing.
+        options: How the plan is carried out.
     """
 
     def __init__(
@@ -117,8 +117,8 @@ class Run:
         """Check that the workers of an executor can work in this mirror, before anything is done.
 
         Raises:
-            ManifestError: they cannot; names the workers and the reasons.
-            SedasSyncError: the executor cannot run anything.
+            ManifestError: They cannot; names the workers and the reasons.
+            SedasSyncError: The executor cannot run anything.
         """
         warning = self._fetcher.prepare()
         if warning is not None:

@@ -19,10 +19,10 @@ def record_search(index: WritableIndex, plan: Plan, rules: Mapping[str, DateRule
     """Record which scenes the complete search of a plan has returned, and what changed since the one before.
 
     Args:
-        index: open for writing.
-        plan: a plan of a search.
-        rules: the rules that the search before had too, by dataset.
-        now: the time of the run.
+        index: Open for writing.
+        plan: A plan of a search.
+        rules: The rules that the search before had too, by dataset.
+        now: The time of the run.
     """
     before = departed(index)
     known = before.keys() | listed(index)

@@ -16,11 +16,11 @@ class Unpacker:
     """The zips of one run that become folders.
 
     Args:
-        root: the mirror's folder.
-        index: open for reading.
-        files: the files of the mirror.
-        unpack: whether the manifest wants folders.
-        stopped: returns whether the run ends.
+        root: The mirror's folder.
+        index: Open for reading.
+        files: The files of the mirror.
+        unpack: Whether the manifest wants folders.
+        stopped: Returns whether the run ends.
     """
 
     def __init__(

@@ -29,8 +29,8 @@ def must_be_unpacked(record: RecordScene, *, unpack: bool) -> bool:
     """Return whether a scene that has just been put in place as one file has to become a folder.
 
     Args:
-        record: the scene.
-        unpack: whether the manifest wants folders. A folder that is downloaded again stays a folder without that.
+        record: The scene.
+        unpack: Whether the manifest wants folders. A folder that is downloaded again stays a folder without that.
     """
     held = record.task.action.local
     was_folder = held is not None and held.packed is not None

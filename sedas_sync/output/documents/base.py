@@ -31,8 +31,8 @@ class JsonObject(Struct, frozen=True, kw_only=True):
         A time is written as JSON has it, and a reason as its text and its code.
 
         Args:
-            result: has attributes with the names of the fields; those of objects in it are taken as they are.
-            computed: values of the fields that the result does not have, or has in another form.
+            result: Has attributes with the names of the fields; those of objects in it are taken as they are.
+            computed: Values of the fields that the result does not have, or has in another form.
         """
         values: dict[str, object] = {}
         for name, key in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):

@@ -60,14 +60,14 @@ def link_files(folder: Path, place: Path, root: str, paths: Iterable[str], links
     """Put the scenes' files into a self-contained catalogue.
 
     Args:
-        folder: the catalogue while it is written.
-        place: the folder that it will be in.
-        root: the mirror.
-        paths: the files, relative to the mirror.
-        links: their kind.
+        folder: The catalogue while it is written.
+        place: The folder that it will be in.
+        root: The mirror.
+        paths: The files, relative to the mirror.
+        links: Their kind.
 
     Raises:
-        SedasSyncError: the file system has no such links, or the mirror is on another one.
+        SedasSyncError: The file system has no such links, or the mirror is on another one.
     """
     for path in paths:
         target = folder / FILES / path
@@ -101,7 +101,7 @@ def check_place(folder: Path, mirror: Path) -> None:
     """Check that a catalogue may be written to a folder.
 
     Raises:
-        ManifestError: it is the mirror's folder, or has files that this package did not write.
+        ManifestError: It is the mirror's folder, or has files that this package did not write.
     """
     state = mirror / ".sedas-sync"
     if folder in (mirror, state) or folder in mirror.parents or state in folder.parents:
@@ -128,10 +128,10 @@ def written_beside(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write a catalogue to. It replaces the old one if there is no error.
 
     Args:
-        folder: the catalogue's folder, which `check_place` has checked.
+        folder: The catalogue's folder, which `check_place` has checked.
 
     Raises:
-        SedasSyncError: it cannot be written.
+        SedasSyncError: It cannot be written.
     """
     prefix = f".{folder.name}{_BESIDE}-"
     try:

@@ -66,9 +66,9 @@ def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Invento
     """Read the index and, for names and sizes alone, the folder.
 
     Args:
-        root: the mirror's folder; it may not exist.
-        index: open for reading.
-        datasets: the names of the manifest's datasets, in its order.
+        root: The mirror's folder; it may not exist.
+        index: Open for reading.
+        datasets: The names of the manifest's datasets, in its order.
     """
     by_dataset = index.wanted()
     wanted: dict[SceneId, tuple[str, ...]] = {}

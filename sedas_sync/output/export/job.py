@@ -49,21 +49,21 @@ def export(
     """Export the index of the mirror for other tools; works while another process works in the mirror.
 
     Args:
-        context: the mirror.
+        context: The mirror.
         how: `stac` writes a folder; `geoparquet` (the same items), `geojson`, `csv`, `sha256sums` (for
             `sha256sum --check` inside the mirror) and `urls` (for aria2) write a file. Only `urls` asks the archives,
             because links expire; before the first apply it takes the scenes of the lock file, or searches.
-        out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
+        out: The folder or file, which is written completely or not at all; a file can also be an open binary file. For
             STAC, `stac` next to the manifest if None.
-        unless_fresh: leave a STAC catalogue as it is if it is up to date.
-        self_contained: the STAC catalogue has the scenes' files below its own folder. One that has them keeps them,
+        unless_fresh: Leave a STAC catalogue as it is if it is up to date.
+        self_contained: The STAC catalogue has the scenes' files below its own folder. One that has them keeps them,
             with links of the same kind, if this is False.
-        links: how it has them.
+        links: How it has them.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest, `out` cannot be written or must not be replaced, or the
+        ManifestError: The mirror belongs to another manifest, `out` cannot be written or must not be replaced, or the
             extra `stac` is not installed.
-        SedasSyncError: the index is damaged.
+        SedasSyncError: The index is damaged.
     """
     if self_contained and how != "stac":
         raise ManifestError(f"a self-contained catalogue is --format stac, not {how}")
@@ -93,7 +93,7 @@ def _wanted_before_the_first_apply(context: MirrorContext) -> Mapping[SceneId, t
     """Return the datasets of each scene of the lock file or, without one, of a search.
 
     Raises:
-        IncompleteSearch: a search failed or is incomplete.
+        IncompleteSearch: A search failed or is incomplete.
     """
     lock = matching_lock_or_warning(context.manifest, [])
     if lock is not None:
@@ -108,11 +108,11 @@ def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[by
     """Return the folder of a STAC catalogue after checking that it can be written.
 
     Args:
-        context: the mirror.
-        out: the folder; `stac` next to the manifest if None.
+        context: The mirror.
+        out: The folder; `stac` next to the manifest if None.
 
     Raises:
-        ManifestError: something else is at its path, or the extra `stac` is not installed.
+        ManifestError: Something else is at its path, or the extra `stac` is not installed.
     """
     if out is not None and not isinstance(out, str | os.PathLike):
         raise ManifestError("a STAC catalogue is a folder, not a file")
@@ -175,9 +175,9 @@ class ExportJob(Struct, frozen=True):
         """Write a STAC catalogue. It replaces an old one.
 
         Args:
-            out: its folder.
-            unless_fresh: do nothing if the old one was made from the same scenes.
-            links: put the scenes' files below it, as links of this kind; None to refer to the mirror.
+            out: Its folder.
+            unless_fresh: Do nothing if the old one was made from the same scenes.
+            links: Put the scenes' files below it, as links of this kind; None to refer to the mirror.
         """
         place = Path(os.path.realpath(out))
         root = os.path.realpath(self.context.state.root)
@@ -241,7 +241,7 @@ def check_stac(out: Path, root: Path) -> None:
     """Check that a STAC catalogue can be written, before a long run begins.
 
     Raises:
-        ManifestError: the extra `stac` is not installed, or the folder has other files.
+        ManifestError: The extra `stac` is not installed, or the folder has other files.
     """
     _check_pystac()
     if out.exists() and not out.is_dir():
@@ -274,7 +274,7 @@ class LinkList:
         """Yield the entries by id, and a comment for each scene that has none.
 
         Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
+            AuthenticationError: An archive refused the credentials, or there are none.
         """
         ids = sorted({*self._held, *self._wanted})
         found = self._look_up(ids)

@@ -49,9 +49,9 @@ def aria2(url: str, path: str, digest: str | None) -> str:
     """Return an entry of an aria2 input file.
 
     Args:
-        url: a link without a `link_problem`.
-        path: the file to write, relative to the folder that aria2 is given.
-        digest: in hexadecimal, alone or after the name of its algorithm and a colon.
+        url: A link without a `link_problem`.
+        path: The file to write, relative to the folder that aria2 is given.
+        digest: In hexadecimal, alone or after the name of its algorithm and a colon.
     """
     kind = _ARIA2_DIGESTS.get(algorithm(digest) or "")
     checksum = "" if kind is None or digest is None else f"  checksum={kind}={digest.rpartition(':')[2].lower()}\n"

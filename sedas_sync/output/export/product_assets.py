@@ -121,9 +121,9 @@ def assets_of_product(
     """Yield the files of a product, in their order there. Keys are unique.
 
     Args:
-        sizes: bytes of each file, by its path inside the product.
-        baseline: the processing baseline of a Sentinel-2 product, times 100.
-        grids: the grid of each resolution, as `grids_of` returns them.
+        sizes: Bytes of each file, by its path inside the product.
+        baseline: The processing baseline of a Sentinel-2 product, times 100.
+        grids: The grid of each resolution, as `grids_of` returns them.
     """
     thumbnail = quicklook_of(sizes)
     taken = set[str]()
@@ -146,7 +146,7 @@ def grids_of(tile_metadata: bytes) -> Mapping[int, Grid]:
     """Return the grids that the metadata of a Sentinel-2 tile states, by resolution in metres; empty if it has none.
 
     Args:
-        tile_metadata: the file, or at least its first `GRIDS_WITHIN` bytes.
+        tile_metadata: The file, or at least its first `GRIDS_WITHIN` bytes.
     """
     try:
         # The size is limited, and expat limits what entities become. The end may be missing: what comes before is read.

@@ -113,13 +113,13 @@ def write(
     """Write a whole catalogue into an empty folder.
 
     Args:
-        folder: the empty folder.
-        groups: its collections; no scene is in two of them.
-        name: the name of the catalogue.
-        root: the mirror.
-        to_mirror: the mirror's folder relative to the catalogue's, with forward slashes.
-        marks: fields of the root that tell our catalogues from others.
-        on_step: called with the number of items written.
+        folder: The empty folder.
+        groups: Its collections; no scene is in two of them.
+        name: The name of the catalogue.
+        root: The mirror.
+        to_mirror: The mirror's folder relative to the catalogue's, with forward slashes.
+        marks: Fields of the root that tell our catalogues from others.
+        on_step: Called with the number of items written.
 
     Returns:
         The scenes that STAC cannot describe, and why.
@@ -158,17 +158,17 @@ def write_geoparquet(
     """Write the items of all groups into one STAC GeoParquet file. All of them are in memory at once.
 
     Args:
-        file: the file to write.
-        groups: the collections.
-        root: the mirror.
-        to_mirror: the mirror's folder, as the beginning of each asset's link.
-        on_step: called with the number of items made.
+        file: The file to write.
+        groups: The collections.
+        root: The mirror.
+        to_mirror: The mirror's folder, as the beginning of each asset's link.
+        on_step: Called with the number of items made.
 
     Returns:
         The scenes that STAC or GeoParquet cannot describe, and why.
 
     Raises:
-        SedasSyncError: there is no scene to write.
+        SedasSyncError: There is no scene to write.
     """
     left_out: list[Failure] = []
     tally = Tally("writing items", sum(len(group.entries) for group in groups), on_step)
@@ -294,9 +294,9 @@ def groups_of(
     """Group scenes into collections: each with the first dataset that matches it, and one for the others.
 
     Args:
-        entries: the scenes, by id.
-        datasets: the extent of each dataset, in the order of the manifest.
-        areas: the names of each dataset's areas.
+        entries: The scenes, by id.
+        datasets: The extent of each dataset, in the order of the manifest.
+        areas: The names of each dataset's areas.
     """
     by_dataset: dict[str | None, list[ExportEntry]] = {name: [] for name in datasets}
     for entry in entries:

@@ -69,8 +69,8 @@ def offered(scenes: Iterable[Scene], datasets: Mapping[str, Sequence[str]]) -> I
     """Return rows of scenes that a catalogue offers.
 
     Args:
-        scenes: in the order of the table.
-        datasets: for each scene's id, the datasets that match it.
+        scenes: In the order of the table.
+        datasets: For each scene's id, the datasets that match it.
     """
     return (TableRow(scene, datasets.get(scene.id, ())) for scene in scenes)
 

@@ -35,11 +35,11 @@ def title_of(
     """Return the title of a scene, such as `Sentinel-2A L1C, tile 30UXC, 2 May 2019, 11:06 UTC, version 02.07`.
 
     Args:
-        scene: its id is the title if no satellite is known.
-        product_type: such as `L1C`.
-        tile: the MGRS tile, which says more than the orbit.
-        relative_orbit: its number.
-        version: of the processing: scenes that were processed again differ in nothing else.
+        scene: Its id is the title if no satellite is known.
+        product_type: Such as `L1C`.
+        tile: The MGRS tile, which says more than the orbit.
+        relative_orbit: Its number.
+        version: Of the processing: scenes that were processed again differ in nothing else.
     """
     if not scene.satellite:
         return scene.id
@@ -68,8 +68,8 @@ def providers_of(scene: Scene, archive: ArchiveIdentity) -> list[dict[str, Any]]
     """Return who made a scene and who hosts it, as STAC describes providers.
 
     Args:
-        scene: the scene.
-        archive: the archive it was downloaded from.
+        scene: The scene.
+        archive: The archive it was downloaded from.
     """
     providers = [_COPERNICUS] if _SENTINEL.match(scene.satellite or "") else []
     kind, _, address = archive.partition(" ")
@@ -93,9 +93,9 @@ def catalogue_description(scenes: int, products: Iterable[str], times: Sequence[
     """Return what a catalogue has.
 
     Args:
-        scenes: their number.
-        products: satellites and product types, such as `Sentinel-2 L1C`.
-        times: start of the first and of the last acquisition; empty if there is no scene.
+        scenes: Their number.
+        products: Satellites and product types, such as `Sentinel-2 L1C`.
+        times: Start of the first and of the last acquisition; empty if there is no scene.
     """
     if not scenes:
         return "A mirror of satellite scenes. It has no scene yet."
@@ -118,11 +118,11 @@ def collection_description(
     """Return what a collection has.
 
     Args:
-        name: the dataset; None for scenes of no dataset.
-        scenes: their number.
-        products: as in `catalogue_description`.
-        areas: the names of the dataset's areas.
-        times: as in `catalogue_description`.
+        name: The dataset; None for scenes of no dataset.
+        scenes: Their number.
+        products: As in `catalogue_description`.
+        areas: The names of the dataset's areas.
+        times: As in `catalogue_description`.
     """
     if name is None:
         rule = "No dataset of the manifest wanted them when it was last applied."

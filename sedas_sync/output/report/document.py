@@ -73,11 +73,11 @@ def document(
     """Return the data of a report as JSON data.
 
     Args:
-        manifest: the manifest of the mirror.
-        memory: the content of the index.
-        name: the name of the report.
-        text: the text of the manifest.
-        on_step: called with the number of footprints drawn.
+        manifest: The manifest of the mirror.
+        memory: The content of the index.
+        name: The name of the report.
+        text: The text of the manifest.
+        on_step: Called with the number of footprints drawn.
     """
     of = _wants(manifest, memory)
     scenes = _scenes(manifest, memory, of)

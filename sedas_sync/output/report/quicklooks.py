@@ -25,12 +25,12 @@ def quicklooks(root: str, scenes: Sequence[LocalScene], on_step: OnStep = ignore
     """Return a small picture of each scene that has a quick-look: WebP as base64.
 
     Args:
-        root: the mirror.
-        scenes: scenes on disk.
-        on_step: called with the number of scenes read.
+        root: The mirror.
+        scenes: Scenes on disk.
+        on_step: Called with the number of scenes read.
 
     Raises:
-        ManifestError: the extra `quicklooks` is not installed.
+        ManifestError: The extra `quicklooks` is not installed.
     """
     shrink = _shrinker()
     found = {}

@@ -35,7 +35,7 @@ def sheet(shapes: Iterable[Footprint]) -> float:
     """Return the western edge of a sheet that cuts no shape; -180 if that is one, or if there is none.
 
     Args:
-        shapes: within ±180/±90.
+        shapes: Within ±180/±90.
     """
     spans = sorted((part.bounds[0], part.bounds[2]) for shape in shapes for part in shapely.get_parts(shape).tolist())
     if not spans or spans[0][0] > WEST + _TOUCH or max(east for _, east in spans) < WEST + TURN - _TOUCH:

@@ -34,7 +34,7 @@ def land(boxes: Sequence[Box]) -> dict[str, Any]:
     """Return coasts and borders as TopoJSON does: lines of steps, and the numbers of the lines of each ring.
 
     Args:
-        boxes: what is drawn.
+        boxes: What is drawn.
     """
     arcs = np.array([shapely.LineString(arc) for arc in world().arcs], dtype=object)
     near = np.zeros(len(arcs), dtype=bool)
@@ -66,8 +66,8 @@ def place_names(boxes: Sequence[Box], west: float) -> dict[str, list[list[Any]]]
     Each part of the map gets its largest cities, so that a large city does not displace the only town of another part.
 
     Args:
-        boxes: what is drawn, on the sheet that begins at `west`.
-        west: a longitude.
+        boxes: What is drawn, on the sheet that begins at `west`.
+        west: A longitude.
     """
     near = {cell for box in boxes for cell in _cells(box)}
     ranks: Counter[tuple[int, int]] = Counter()

@@ -42,12 +42,12 @@ def write_report(
     Like `status`, it compares with the lock if there is one that matches, else with the last `apply`.
 
     Args:
-        context: the mirror.
-        out: the file, which is replaced; `<manifest stem>.html` next to the manifest if None.
-        quicklooks: embed small pictures of the scenes on disk. They are read from the products.
+        context: The mirror.
+        out: The file, which is replaced; `<manifest stem>.html` next to the manifest if None.
+        quicklooks: Embed small pictures of the scenes on disk. They are read from the products.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or its
+        ManifestError: The mirror belongs to another manifest, or the file cannot be written, or is the manifest or its
             lock; or the extra `quicklooks` is not installed.
     """
     manifest, state = context.manifest, context.state

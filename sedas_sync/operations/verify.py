@@ -305,12 +305,8 @@ def _zips_outside(
         if entries[path].is_file and path.lower().endswith(ZIP):
             name = path.rpartition("/")[2]
             scene_id = next((stem for stem in (name, name[: -len(ZIP)]) if stem in lacking), None)
-            remedy = (
-                "delete it, or put a whole copy in its place"
-                if scene_id is None
-                else "`verify --repair` downloads the scene"
-            )
-            yield _Task(scene_id, path, None, None, remedy=f"; it is not in the index: {remedy}")
+            remedy = "" if scene_id is None else "; it is not in the index: `verify --repair` downloads the scene"
+            yield _Task(scene_id, path, None, None, remedy=remedy)
 
 
 def _unknown(entry: TreeEntry, scene_id: SceneId | None = None) -> VerifiedFile:
@@ -378,6 +374,9 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
         return found(Finding.UNREADABLE, f"it cannot be read: {error.strerror}")
     except TransferError as error:
         return found(Finding.CORRUPT, f"it cannot be read: {error}")
+    if checked.problems and task.id is None:
+        # It is somebody else's, so that it is no failure of the mirror.
+        return found(Finding.UNKNOWN, f"not in the index, and damaged: {'; '.join(checked.problems)}")
     if checked.problems:
         return found(Finding.CORRUPT, "; ".join(checked.problems) + task.remedy)
     if recorded is None and locked is None:

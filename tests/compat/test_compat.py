@@ -40,7 +40,8 @@ IMPORTS = {
 
 
 def readme_examples():
-    text = metadata("sedas_pyapi").get_payload()
+    # Not the payload: another package may have installed a finder whose metadata has none.
+    text = metadata("sedas_pyapi")["Description"]
     found = re.findall(r"### (.+?)\n.*?```python\n(.*?)```", text, re.DOTALL)
     return {re.sub(r"\W+", "-", title.lower()): code for title, code in found}
 

@@ -95,6 +95,8 @@ class BucketServer(Serving):
     """Called with a `Request`; returns an answer (status, headers, body), `cut` after half of the bytes, or None."""
     asked: list = field(default_factory=list)
     tls: object = None
+    stored: list = field(default_factory=list)
+    """Region, bucket and key of the objects of this test; the emulator is shared with others."""
 
     def __enter__(self):
         self.behind = emulator()
@@ -109,6 +111,12 @@ class BucketServer(Serving):
         if bucket not in [one["Name"] for one in s3.list_buckets()["Buckets"]]:
             s3.create_bucket(Bucket=bucket, **elsewhere)
         s3.put_object(Bucket=bucket, Key=key, Body=data)
+        self.stored.append((region, bucket, key))
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        for region, bucket, key in self.stored:
+            client("s3", region).delete_object(Bucket=bucket, Key=key)
 
     def forward(self, method, path, headers):
         """Send a request to the emulator."""

@@ -117,15 +117,11 @@ def plan_mirror(
         plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
     # A prune needs no search of its own: it removes nothing that still matches a rule, whatever a search returned.
-    refresh = refresh or relock
-    found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found, refresh=refresh)
+    found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found, refresh=refresh or relock)
     wants = wants_from_search(found)
     disk = look_at_disk(context, wants)
     plan = make_plan(context, wants, disk, sizes=sizes, earlier=warnings)
-    # A named product that is on disk need not be in the catalogue.
-    held = {action.id for action in plan.actions if action.local is not None}
-    failures = tuple(failure for failure in plan.failures if failure.id not in held)
-    left = find_departures(context, found, datasets)
+    failures, left = _failures_of_missing(plan), find_departures(context, found, datasets)
     plan = replace(plan, datasets=datasets, failures=failures, left=left, searched=found.searched, made=found.time)
     if not disk.indexed:
         plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
@@ -133,6 +129,12 @@ def plan_mirror(
         # This plan is about to be carried out.
         forget_earlier_searches(context, plan)
     return add_prunes(context, plan, found, relock=relock) if prune else plan
+
+
+def _failures_of_missing(plan: Plan) -> tuple[Failure, ...]:
+    """Return the failures of a plan, but not of scenes on disk: a named product there need not be in the catalogue."""
+    on_disk = {action.id for action in plan.actions if action.local is not None}
+    return tuple(failure for failure in plan.failures if failure.id not in on_disk)
 
 
 def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:

@@ -1,7 +1,7 @@
 """Compare a mirror with its lock file, or with its last apply, by its index and its folder. Offline."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -214,18 +214,28 @@ def _save_times(mirror: MirrorState, refreshed: Iterable[LocalScene]) -> None:
         index.put_times(list(same))
 
 
+def _wanted(
+    manifest: Manifest, index: Index, lock: Lock | None, departed_scenes: Container[SceneId]
+) -> Mapping[str, Sequence[SceneId]]:
+    """Return the wanted scenes of each dataset: those of the lock file, and of the last apply if it was not locked."""
+    if lock is None:
+        return index.wanted()
+    locked = lock.by_dataset(manifest.datasets)
+    if index.lock_decides:
+        return locked
+    applied = index.wanted()
+    return {
+        name: tuple(dict.fromkeys((*(i for i in ids if i not in departed_scenes), *applied.get(name, ()))))
+        for name, ids in locked.items()
+    }
+
+
 def _status(
     manifest: Manifest, root: Path, index: Index, lock: Lock | None, folder: Inspection, warnings: Iterable[str]
 ) -> Status:
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
-    wanted = index.wanted() if lock is None else lock.by_dataset(manifest.datasets)
     departed_scenes = departed(index)
-    if lock is not None and not index.lock_decides:
-        applied = index.wanted()
-        wanted = {
-            name: tuple(dict.fromkeys((*(i for i in ids if i not in departed_scenes), *applied.get(name, ()))))
-            for name, ids in wanted.items()
-        }
+    wanted = _wanted(manifest, index, lock, departed_scenes)
     orders = index.listed_orders()
     present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}

@@ -374,11 +374,8 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
         return found(Finding.UNREADABLE, f"it cannot be read: {error.strerror}")
     except TransferError as error:
         return found(Finding.CORRUPT, f"it cannot be read: {error}")
-    if checked.problems and task.id is None:
-        # It is somebody else's, so that it is no failure of the mirror.
-        return found(Finding.UNKNOWN, f"not in the index, and damaged: {'; '.join(checked.problems)}")
     if checked.problems:
-        return found(Finding.CORRUPT, "; ".join(checked.problems) + task.remedy)
+        return found(*_damage(task, checked.problems))
     if recorded is None and locked is None:
         return _unknown(entry)
     if locked is not None and (difference := _difference_from_lock(locked, checked.sha256, checked.size)):
@@ -388,6 +385,13 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
         # The same bytes were proved before: as a part of the zip that they were unpacked from, for example.
         levels.append(recorded.level)
     return found(None, level=min(levels, key=list(ProofLevel).index))
+
+
+def _damage(task: _Task, problems: Iterable[str]) -> tuple[Finding, str]:
+    """Return what a damaged file is: no failure of the mirror if it is somebody else's."""
+    if task.id is None:
+        return Finding.UNKNOWN, f"not in the index, and damaged: {'; '.join(problems)}"
+    return Finding.CORRUPT, "; ".join(problems) + task.remedy
 
 
 def _difference_from_lock(locked: LockedFile, sha256: str | None, size: int) -> str | None:

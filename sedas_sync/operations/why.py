@@ -10,6 +10,7 @@ from sedas_sync.archives.protocol import Warn
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.plan import Action
 from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
@@ -70,11 +71,7 @@ def explain_scene(
         scene = scene_from_metadata(held.facts)
     want, action = found.wants.get(scene_id), None
     if want is not None:
-        wants = Wants(scenes={scene_id: want})
-        disk = look_at_disk(context, wants)
-        plan = make_plan(context, wants, disk, earlier=warnings)
-        (action,) = plan.actions
-        warnings = [warning for warning in plan.warnings if warning not in disk.inspection.warnings]
+        action, warnings = _planned(context, want, warnings)
     return Explanation(
         id=scene_id,
         scene=scene,
@@ -92,6 +89,15 @@ def explain_scene(
         in_lock=_in_lock(context, scene_id, warnings),
         warnings=tuple(warnings),
     )
+
+
+def _planned(context: MirrorContext, want: DesiredScene, earlier: list[str]) -> tuple[Action, list[str]]:
+    """Return what a plan does about one scene, and the warnings about it."""
+    wants = Wants(scenes={want.scene.id: want})
+    disk = look_at_disk(context, wants)
+    plan = make_plan(context, wants, disk, earlier=earlier)
+    (action,) = plan.actions
+    return action, [warning for warning in plan.warnings if warning not in disk.inspection.warnings]
 
 
 def _in_lock(context: MirrorContext, scene_id: SceneId, warnings: list[str]) -> bool | None:

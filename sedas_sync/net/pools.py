@@ -114,26 +114,26 @@ def manager(proxy: policy.Proxy | None, reach: Reach | None, stop: threading.Eve
 def _socks_manager(proxy: policy.Proxy, stop: threading.Event, options: dict[str, Any]) -> urllib3.PoolManager:
     from urllib3.contrib import socks  # noqa: PLC0415  # the extra `socks`
 
-    class Connection(_Connection, socks.SOCKSConnection):
+    class SocksConnection(_Connection, socks.SOCKSConnection):
         def _new_conn(self) -> socket.socket:
             made = sockets.call_stoppable(super()._new_conn, self._seconds, stop)
             sock = sockets.StoppableSocket.adopt(made, stop)
             sock.settimeout(self._seconds)
             return sock
 
-    class SecureConnection(Connection, socks.SOCKSHTTPSConnection):
+    class SecureSocksConnection(SocksConnection, socks.SOCKSHTTPSConnection):
         pass
 
     made = socks.SOCKSProxyManager(proxy.url, **options)
-    _set_classes(made, Connection, SecureConnection)
+    _set_classes(made, SocksConnection, SecureSocksConnection)
     return made
 
 
 def _set_classes(made: urllib3.PoolManager, plain: type, secure: type) -> None:
-    class Pool(urllib3.HTTPConnectionPool):
+    class PlainPool(urllib3.HTTPConnectionPool):
         ConnectionCls = plain
 
     class SecurePool(urllib3.HTTPSConnectionPool):
         ConnectionCls = secure
 
-    made.pool_classes_by_scheme = cast("Any", {"http": Pool, "https": SecurePool})
+    made.pool_classes_by_scheme = cast("Any", {"http": PlainPool, "https": SecurePool})

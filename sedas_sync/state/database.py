@@ -72,7 +72,7 @@ _SQLITE_NEEDS = 65536
 """Bytes that SQLite may need at once for the files next to the index."""
 
 
-class _Connection(sqlite3.Connection):
+class _IndexConnection(sqlite3.Connection):
     """A connection whose errors are `IndexDamagedError` and `IndexUnwritableError`."""
 
     path: Path = Path()
@@ -138,7 +138,7 @@ def open_for_writing(root: Path) -> sqlite3.Connection:
         try:
             # If the file system has no locks, the mirror's own lock must do.
             options = "" if locks else "&vfs=unix-none"
-            db = cast("_Connection", connect(str(root), "rwc", options, timeout=30, factory=_Connection))
+            db = cast("_IndexConnection", connect(str(root), "rwc", options, timeout=30, factory=_IndexConnection))
         except OSError as error:
             raise cannot_write(root, error) from error
         db.path = path

@@ -58,11 +58,15 @@ def suggested_code(text: str) -> str:
     codes: dict[str, str] = {}
     for entry in " ".join(_NAMES.split()).split("; "):
         code, _, names = entry.partition(" ")
-        codes |= dict.fromkeys((name.casefold() for name in names.split(", ")), code)
-    name = text.strip().casefold().replace(".", "")
+        codes |= dict.fromkeys(map(_folded, names.split(", ")), code)
+    name = _folded(text.strip())
     # Names of a few letters are similar to many others.
     near = [name] if name in codes else get_close_matches(name, codes, n=1, cutoff=0.8) if len(name) > _SHORT else []
     return f"; for {text.strip()} write {codes[near[0]]}" if near else ""
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace(".", "")
 
 
 _SHORT = 4

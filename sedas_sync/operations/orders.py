@@ -18,10 +18,9 @@ def orders(context: MirrorContext, *, warn: Callable[[str], None] = _silent) -> 
         warn: Called with problems of the mirror's index.
     """
     with context.state.index(write=False) as index:
-        warnings = index.warnings
         context.state.check_owner(index)
         found = list(index.listed_orders())
-    for warning in warnings:
+    for warning in index.warnings:
         warn(warning)
     return found
 
@@ -51,11 +50,10 @@ def _forget(
     context: MirrorContext, chosen: Callable[[ListedOrder], bool], warn: Callable[[str], None]
 ) -> tuple[ListedOrder, ...]:
     with context.state.locked(timeout=0.0), context.state.index(write=True) as index:
-        warnings = index.warnings
         context.state.check_owner(index)
         found = tuple(filter(chosen, index.listed_orders()))
         for item in found:
             index.drop_order(item.id)
-    for warning in warnings:
+    for warning in index.warnings:
         warn(warning)
     return found

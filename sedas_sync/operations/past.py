@@ -48,6 +48,5 @@ def look_back(
         ManifestError: The mirror belongs to another manifest.
     """
     with mirror.index(write=False) as index:
-        warnings = index.warnings
         mirror.check_owner(index)
-        return find(index, None if since is None else in_utc(since)), warnings
+        return find(index, None if since is None else in_utc(since)), index.warnings

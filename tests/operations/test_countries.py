@@ -81,6 +81,7 @@ def test_manifest_with_countries(tmp_path):
         ('country = ["KEN", "cz"]', "; for cz write CZE"),
         ('country = "United States"', "; for United States write USA"),
         ('country = "Great Britain"', "; for Great Britain write GBR"),
+        ('country = "U.S.A."', "; for U\\.S\\.A\\. write USA"),
         ('country = "Holland"', "; for Holland write NLD"),
         ('country = "Czech Republic"', "; for Czech Republic write CZE"),
         ('country = "Switzerlnd"', "; for Switzerlnd write CHE"),

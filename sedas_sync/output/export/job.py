@@ -68,11 +68,10 @@ def export(
     if self_contained and how != "stac":
         raise ManifestError(f"a self-contained catalogue is --format stac, not {how}")
     with context.state.index(write=False) as index:
-        warnings = index.warnings
         context.state.check_owner(index)
         inventory = take_inventory(context.state.root, index, context.manifest.datasets)
         if index.damaged:
-            raise SedasSyncError(warnings[0])
+            raise SedasSyncError(index.warnings[0])
     if how == "urls" and not inventory.wanted:
         inventory = replace(inventory, wanted=_wanted_before_the_first_apply(context))
     job = ExportJob(context, inventory)

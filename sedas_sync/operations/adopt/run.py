@@ -62,12 +62,10 @@ def adopt_files(
     adopt = partial(_adopt, context, source=place, how=how, known=known, jobs=jobs or readers(), on_file=on_file)
     if dry_run:
         with state.index(write=False) as index:
-            warnings = index.warnings
             state.check_owner(index, take_over=take_over)
             search = search_archives(context, on_event=on_event, on_found=on_found)
-            return adopt(search, index, warnings, None)
+            return adopt(search, index, None)
     with state.locked(timeout=lock_timeout), state.index(write=True) as index:
-        warnings = index.warnings
         state.check_owner(index, take_over=take_over)
         search = search_archives(context, on_event=on_event, on_found=on_found)
         state.own(index)
@@ -75,7 +73,7 @@ def adopt_files(
         # The files that are in their places are found again.
         index.skip_when_full = True
         with BatchWriter(index, context.clock) as writer:
-            done = adopt(search, index, warnings, writer)
+            done = adopt(search, index, writer)
         code = done.exit_code if context.stopped_with is None else context.stopped_with
         end_run(index, number, context.clock(), code, done.counts)
         return done
@@ -85,7 +83,6 @@ def _adopt(
     context: MirrorContext,
     search: SearchResult,
     index: Index,
-    warnings: list[str],
     writer: BatchWriter | None,
     *,
     source: Path | None,
@@ -121,7 +118,7 @@ def _adopt(
         dry_run=writer is None,
         files=tuple(files),
         failures=(*(() if search.complete else search.failures), *adopter.failures),
-        warnings=(*warnings, *search.warnings, *adopter.warnings),
+        warnings=(*index.warnings, *search.warnings, *adopter.warnings),
     )
 
 

@@ -1,6 +1,6 @@
 """Carry out plans of one mirror."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -112,12 +112,12 @@ class PlanRunner:
         check_download(plan, context.manifest.transfer.max_download if limit is None else limit)
         plan = with_links(context, plan)
         with context.state.index(write=True) as index:
-            warnings = index.warnings
             context.state.check_owner(index, take_over=options.get("take_over", False))
-            plan = limit_prunes(plan, max_prune, index.count(), confirm)
-            plan = limit_replacements(plan, index.count(), confirm_replacing)
+            on_disk = index.count()
+            plan = limit_prunes(plan, max_prune, on_disk, confirm)
+            plan = limit_replacements(plan, on_disk, confirm_replacing)
             index.skip_when_full = True
-            if warnings:
+            if index.warnings:
                 # The index may have been rebuilt since the plan was made, or just now.
                 index.put_files(_kept_files(plan, index.ids()), context.clock())
             if plan.actions:
@@ -135,7 +135,7 @@ class PlanRunner:
                 if not plan.locked:
                     record_search(index, plan, same, context.clock())
             try:
-                for event in self._carry_out(plan, index, warnings, options):
+                for event in self._carry_out(plan, index, options):
                     if isinstance(event, Fetched | Adopted):
                         for ids in unfinished.values():
                             ids.discard(event.id)
@@ -150,19 +150,16 @@ class PlanRunner:
         context = self._context
         plan = plan_repair(context, report)
         with context.state.index(write=True) as index:
-            warnings = index.warnings
             context.state.check_owner(index)
             index.skip_when_full = True
             context.state.own(index)
             options: RunOptions = {"command": "verify --repair", "wait": wait, "jobs": jobs}
-            yield from self._carry_out(plan, index, warnings, options)
+            yield from self._carry_out(plan, index, options)
 
-    def _carry_out(
-        self, plan: Plan, index: WritableIndex, warnings: Iterable[str], options: RunOptions
-    ) -> Generator[Event]:
+    def _carry_out(self, plan: Plan, index: WritableIndex, options: RunOptions) -> Generator[Event]:
         context, now = self._context, self._context.clock
         earlier = plan.warnings
-        if warnings := tuple(warnings):
+        if warnings := tuple(index.warnings):
             outdated = self._context.state.outdated_warnings.union(warnings)
             earlier = tuple(warning for warning in earlier if warning not in outdated)
         keys = {

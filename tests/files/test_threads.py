@@ -18,6 +18,12 @@ for _ in range(3):
     DaemonThread(int).join()
 pool = Pool(2)
 assert pool.submit(int).result() == 0
+# Room for the objects of the calls, between others that stay: a new thread needs whole pages, and finds none there.
+spare, kept = [], []
+for size in range(16, 1024, 16):
+    for _ in range(100):
+        spare.append(bytes(size))
+        kept.append(bytes(size))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used, used))
 taken = []
@@ -27,6 +33,7 @@ for size in 1 << 20, 1 << 15, 1 << 12:
             taken.append(bytearray(size))
     except MemoryError:
         pass
+spare.clear()
 failed = 0
 for start in (lambda: DaemonThread(int), lambda: call_aside(int), lambda: Pool(1).submit(int)):
     try:

@@ -476,7 +476,9 @@ def test_closing_breaks_connections_and_ends_threads():
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=20) as idle:
         client.session.get(sandbox.origin + "/portal", timeout=20)
         sandbox.close()
-        assert idle.recv(1) == b""
+        # A connection that the sandbox had not yet accepted is reset.
+        with contextlib.suppress(ConnectionResetError):
+            assert idle.recv(1) == b""
     client.session.close()
     assert ended(before)
     sandbox.close()

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import IncompleteSearch, ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
+from sedas_sync.files.extras import load_extra
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure
@@ -33,6 +33,8 @@ from sedas_sync.planning.select import paths_of
 
 _BEST = 3
 """The score of a link that cannot be better."""
+_CATALOGUE = "a STAC catalogue"
+"""What needs the extra `stac`, in errors."""
 _CATALOGUE_FORMAT = 3
 """Increase it when the same scenes give another catalogue than before."""
 
@@ -157,11 +159,8 @@ class ExportJob(Struct, frozen=True):
     def to_geoparquet(self, out: Path) -> Exported:
         """Write the items of all scenes to a STAC GeoParquet file, which is written as a whole or not at all."""
         check_output(out, self.context.manifest)
-        _check_pystac()
-        if find_spec("rustac") is None:
-            raise ManifestError(
-                'GeoParquet needs the extra "stac-geoparquet": pip install "sedas-sync[stac,stac-geoparquet]"'
-            )
+        for module in ("pystac", "rustac"):
+            load_extra(module, "stac-geoparquet", "a GeoParquet file")
         to_mirror = Path(os.path.relpath(self.context.state.root, os.path.realpath(out.parent))).as_posix()
         with writing_whole(out) as file, tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "items.parquet"
@@ -199,14 +198,16 @@ class ExportJob(Struct, frozen=True):
 
     def _write_stac(self, out: Path, to_mirror: str, *, marks: Mapping[str, str] | None) -> list[Failure]:
         """Write a catalogue with these marks or, without marks, a table; return the scenes that are not in it."""
-        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
-
+        stac = load_extra("sedas_sync.output.export.stac", "stac", _CATALOGUE)
         root, on_step = str(self.context.state.root), self.context.state.on_step
         groups = stac.groups_of(self.inventory.entries(), self._boxes(), self._areas())
+        left_out: list[Failure]
         if marks is None:
-            return stac.write_geoparquet(out, groups, root=root, to_mirror=to_mirror, on_step=on_step)
-        name = Path(self.context.manifest.source).stem
-        return stac.write(out, groups, name=name, root=root, to_mirror=to_mirror, marks=marks, on_step=on_step)
+            left_out = stac.write_geoparquet(out, groups, root=root, to_mirror=to_mirror, on_step=on_step)
+        else:
+            name = Path(self.context.manifest.source).stem
+            left_out = stac.write(out, groups, name=name, root=root, to_mirror=to_mirror, marks=marks, on_step=on_step)
+        return left_out
 
     def _exported(self, how: Format, out: str | None, left_out: Iterable[Failure], **more: Any) -> Exported:
         left_out = tuple(left_out)
@@ -242,15 +243,10 @@ def check_stac(out: Path, root: Path) -> None:
     Raises:
         ManifestError: The extra `stac` is not installed, or the folder has other files.
     """
-    _check_pystac()
+    load_extra("pystac", "stac", _CATALOGUE)
     if out.exists() and not out.is_dir():
         raise ManifestError(f"{out}: is a file; --format stac writes a folder")
     catalogue.check_place(Path(os.path.realpath(out)), root)
-
-
-def _check_pystac() -> None:
-    if find_spec("pystac") is None:
-        raise ManifestError('a STAC catalogue needs the extra "stac": pip install "sedas-sync[stac]"')
 
 
 class LinkList:

@@ -50,14 +50,16 @@ class Memory(Struct, frozen=True, kw_only=True):
     changed: frozenset[SceneId] = frozenset()
     """Of those, scenes whose files differ from the index."""
     wanted: Mapping[str, Sequence[SceneId]] = field(default_factory=dict)
-    """Scenes that each dataset wanted when it was last applied."""
+    """Scenes of each dataset that have to be on disk."""
     awaited: Mapping[SceneId, str] = field(default_factory=dict)
     """Metadata of wanted scenes that are not downloaded."""
     orders: Sequence[Order] = ()
     errors: Mapping[SceneId, str] = field(default_factory=dict)
     """The last error of each scene that failed since it was last downloaded."""
     lock: Lock | None = None
-    """The lock file to compare with, instead of the last apply."""
+    """It describes scenes that are not on disk."""
+    lock_decides: bool = False
+    """Whether the lock file alone says what is wanted."""
     last_run: RunRecord | None = None
     unknown: int = 0
     """Files on disk that are not in the index."""
@@ -79,8 +81,7 @@ def document(
         text: The text of the manifest.
         on_step: Called with the number of footprints drawn.
     """
-    of = _wants(manifest, memory)
-    scenes = _scenes(manifest, memory, of)
+    scenes = _scenes(manifest, memory)
     used = {name for dataset in manifest.datasets.values() for name in dataset.aoi}
     aois = {name: aoi for name, aoi in manifest.aois.items() if name in used}
     areas = [aoi.geometry for aoi in aois.values()]
@@ -97,12 +98,14 @@ def document(
     return {
         "name": name,
         "as_of": None if run is None else iso(run.ended or run.started),
-        "against": "apply" if memory.lock is None else "lock",
+        "against": "lock" if memory.lock_decides else "apply",
         "last_run": None if run is None else {"command": short_command(run.command), "exit_code": run.exit_code},
         "mirror": manifest.mirror.path,
         "archives": [archive.type for archive in manifest.archives.values()],
         "summary": {**_counts(records), "unknown": memory.unknown, "partials": memory.partials},
-        "datasets": [_dataset(d, n, records, known=d.name in of) for n, d in enumerate(manifest.datasets.values())],
+        "datasets": [
+            _dataset(d, n, records, known=d.name in memory.wanted) for n, d in enumerate(manifest.datasets.values())
+        ],
         "aois": [{"name": n, "outline": outlines(aoi.geometry, west, AOI_DECIMALS)} for n, aoi in aois.items()],
         "west": west,
         "scenes": records,
@@ -110,14 +113,6 @@ def document(
         "failures": [{"id": scene, "error": error} for scene, error in sorted(memory.errors.items())],
         "manifest": text,
     }
-
-
-def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
-    """Return the scenes of each dataset: from the lock file, else from its last apply. Others are left out."""
-    if memory.lock is None:
-        return {name: memory.wanted[name] for name in manifest.datasets if name in memory.wanted}
-    pins = memory.lock.scenes.values()
-    return {name: [pin.id for pin in pins if name in pin.datasets] for name in manifest.datasets}
 
 
 # ------------------------------------------------------------------------------------------------------- scenes
@@ -154,14 +149,12 @@ def _add_areas(scenes: _Drawn, areas: Sequence[geometry.Footprint], of_dataset: 
             record["areas"] = sorted(found & asked if record["datasets"] else found)
 
 
-def _scenes(
-    manifest: Manifest, memory: Memory, wants: Mapping[str, Sequence[SceneId]]
-) -> list[tuple[str | None, dict[str, Any]]]:
+def _scenes(manifest: Manifest, memory: Memory) -> list[tuple[str | None, dict[str, Any]]]:
     """Return every scene that is wanted or on disk, oldest first: its footprint as WKT, and its record."""
     number = {name: index for index, name in enumerate(manifest.datasets)}
     datasets: dict[SceneId, list[int]] = {}
     for name in manifest.datasets:
-        for scene_id in wants.get(name, ()):
+        for scene_id in memory.wanted.get(name, ()):
             datasets.setdefault(scene_id, []).append(number[name])
     held = {holding.id: holding for holding in memory.holdings}
     orders = {order.id: order for order in memory.orders}

@@ -171,14 +171,14 @@ def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
             wrong.setdefault(file.id, set()).add(file.name)
     for scene_id, names in wrong.items():
         here = observed[scene_id]
-        held, state = here.local, here.state
-        if held is not None:
+        local, state = here.local, here.state
+        if local is not None:
             members = tuple(
-                replace(file, mtime_ns=UNTRUSTED_MTIME) if file.name in names else file for file in held.members
+                replace(file, mtime_ns=UNTRUSTED_MTIME) if file.name in names else file for file in local.members
             )
-            held = replace(held, members=members)
+            local = replace(local, members=members)
         state = FileState.DAMAGED if state is FileState.INTACT else state
-        observed[scene_id] = replace(here, local=held, state=state)
+        observed[scene_id] = replace(here, local=local, state=state)
 
 
 def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
@@ -273,8 +273,8 @@ def _with_index_metadata(
     unpack = context.manifest.mirror.unpack
     rewritten = [
         scene_id
-        for scene_id, held in holdings.items()
-        if held.path != scenes[scene_id].path or (unpack and is_packed_product(held))
+        for scene_id, local in holdings.items()
+        if local.path != scenes[scene_id].path or (unpack and is_packed_product(local))
     ]
     if not rewritten:
         return scenes
@@ -406,13 +406,13 @@ def _of_other_form(
     if len(manifest.archives) == 1:
         return staying
     for scene_id, here in inspection.observed.items():
-        want, held = scenes.get(scene_id), here.local
-        if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
+        want, local = scenes.get(scene_id), here.local
+        if want is None or local is None or not here.tracked or here.state is not FileState.INTACT:
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
-        if form_differs(held, want.scene) and held.archive in sources:
+        if form_differs(local, want.scene) and local.archive in sources:
             stem = want.path.removesuffix(want.scene.ending)
-            staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
+            staying[scene_id] = replace(want, path=stem if local.is_folder else stem + (ending_of(local.path) or ZIP))
     return staying
 
 

@@ -28,7 +28,7 @@ from sedas_sync.operations.search import search_archives
 from sedas_sync.output.export import Exported, Format, LinkKind, catalogue
 from sedas_sync.output.export.inventory import Inventory, take_inventory
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
-from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson
+from sedas_sync.output.export.tables import LOCAL_COLUMNS, TableRow, Tally, as_csv, as_geojson
 from sedas_sync.planning.select import paths_of
 
 _BEST = 3
@@ -139,9 +139,9 @@ class ExportJob(Struct, frozen=True):
             return self._exported(how, out, links.left_out, scenes=links.count, failures=tuple(links.failures))
         tally = Tally("writing scenes", len(self.inventory.holdings), self.context.state.on_step)
         rows = (
-            TableRow(entry.scene, entry.datasets, entry.held, entry.state) for entry in tally(self.inventory.entries())
+            TableRow(entry.scene, entry.datasets, entry.local, entry.state) for entry in tally(self.inventory.entries())
         )
-        lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
+        lines = as_csv(rows, LOCAL_COLUMNS) if how == "csv" else as_geojson(rows)
         file.writelines(line.encode("utf-8", "replace") for line in lines)
         return self._exported(how, out, self.inventory.absent)
 
@@ -191,7 +191,7 @@ class ExportJob(Struct, frozen=True):
         with catalogue.written_beside(place) as beside:
             if links is not None:
                 marks[catalogue.LINKS] = links
-                paths = (file.path for entry in self.inventory.entries() for file in entry.held.files)
+                paths = (file.path for entry in self.inventory.entries() for file in entry.local.files)
                 catalogue.link_files(beside, place, root, paths, links)
             left_out += self._write_stac(beside, to_mirror, marks=marks)
         return self._exported("stac", str(out), left_out)
@@ -231,8 +231,8 @@ class ExportJob(Struct, frozen=True):
         head = [_CATALOGUE_FORMAT, Path(self.context.manifest.source).stem, to_mirror, made_from]
         digest = hashlib.sha256(json.dumps(head).encode())
         for entry in self.inventory.entries():
-            held = entry.held
-            line = [held.id, held.path, held.size, held.sha256, held.level, held.facts, entry.datasets]
+            local = entry.local
+            line = [local.id, local.path, local.size, local.sha256, local.level, local.facts, entry.datasets]
             digest.update(json.dumps(line).encode())
         return digest.hexdigest()
 
@@ -258,7 +258,7 @@ class LinkList:
 
     def __init__(self, manifest: Manifest, inventory: Inventory, archive: Callable[[str], Archive]) -> None:
         self._manifest = manifest
-        self._held = {held.id: held for held in inventory.holdings}
+        self._local = {local.id: local for local in inventory.holdings}
         self._wanted = inventory.wanted
         self._archive = archive
         self.count = 0
@@ -271,10 +271,10 @@ class LinkList:
         Raises:
             AuthenticationError: An archive refused the credentials, or there are none.
         """
-        ids = sorted({*self._held, *self._wanted})
+        ids = sorted({*self._local, *self._wanted})
         found = self._look_up(ids)
         # The link of an unpacked scene is that of its zip.
-        files = {held.id for held in self._held.values() if held.packed is None}
+        files = {local.id for local in self._local.values() if local.packed is None}
         to_come = {scene_id: scene for scene_id, (_, scene) in found.items() if scene_id not in files}
         datasets = {scene_id: self._wanted.get(scene_id) or tuple(self._manifest.datasets) for scene_id in to_come}
         paths = paths_of(self._manifest, to_come, datasets)
@@ -288,12 +288,12 @@ class LinkList:
         if scene.download_url is None:
             yield self._none(scene.id, scene.offline or "in the long-term archive: it must be ordered")
             return
-        held = self._held.get(scene.id)
-        place = paths[scene.id] if held is None or held.packed is not None else held.path
+        local = self._local.get(scene.id)
+        place = paths[scene.id] if local is None or local.packed is not None else local.path
         known = {}
-        if held is not None and self._came_from(key, held):
+        if local is not None and self._came_from(key, local):
             # A file of one archive says nothing about the bytes behind another one's link.
-            known = {place: held.packed.sha256} if held.packed else {file.path: file.sha256 for file in held.files}
+            known = {place: local.packed.sha256} if local.packed else {file.path: file.sha256 for file in local.files}
         lines = []
         needs_token = False
         for file in scene.files:
@@ -320,17 +320,17 @@ class LinkList:
         self.left_out.append(Failure(id=scene_id, error=why))
         return f"# {' '.join(f'{scene_id}: {why}'.split())}\n"
 
-    def _came_from(self, key: ArchiveKey, held: LocalScene) -> bool:
+    def _came_from(self, key: ArchiveKey, local: LocalScene) -> bool:
         """Return whether a file came from an archive. With one archive it did, whatever its address was then."""
-        return len(self._manifest.archives) == 1 or self._archive(key).identity == held.archive
+        return len(self._manifest.archives) == 1 or self._archive(key).identity == local.archive
 
     def _look_up(self, ids: Iterable[SceneId]) -> Mapping[SceneId, tuple[str, Scene]]:
         """Return each scene from the archive its file came from if it is online there, else from one where it is."""
         found: dict[SceneId, tuple[str, Scene]] = {}
 
         def score(key: str, scene: Scene) -> int:
-            held = self._held.get(scene.id)
-            return 2 * scene.online + (held is None or self._came_from(key, held))
+            local = self._local.get(scene.id)
+            return 2 * scene.online + (local is None or self._came_from(key, local))
 
         for key in self._manifest.archives:
             unfound = [one for one in ids if one not in found or score(*found[one]) < _BEST]

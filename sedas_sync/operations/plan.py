@@ -244,11 +244,11 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     with context.state.index(write=False) as index:
         warnings = index.warnings
         context.step("looking at the mirror", len(wants.scenes))
-        holdings = index.local_scenes_of(wants.scenes)
-        expected = with_endings_on_disk(wants.scenes, holdings.values())
-        described = _with_index_metadata(context, index, expected, holdings) if wants.locked else expected
-        sized = _with_remote_sizes(context, described, holdings)
-        inspection = inspect(context, sized, holdings.values())
+        local_scenes = index.local_scenes_of(wants.scenes)
+        expected = with_endings_on_disk(wants.scenes, local_scenes.values())
+        described = _with_index_metadata(context, index, expected, local_scenes) if wants.locked else expected
+        sized = _with_remote_sizes(context, described, local_scenes)
+        inspection = inspect(context, sized, local_scenes.values())
         scenes = with_endings_on_disk(sized, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         changed = restated(scenes, inspection.observed, comparison)
@@ -267,13 +267,13 @@ def _with_index_metadata(
     context: MirrorContext,
     index: Index,
     scenes: Mapping[SceneId, DesiredScene],
-    holdings: Mapping[SceneId, LocalScene],
+    local_scenes: Mapping[SceneId, LocalScene],
 ) -> Mapping[SceneId, DesiredScene]:
     """Add the metadata of the index to scenes of a lock file that will be moved or unpacked, which writes it again."""
     unpack = context.manifest.mirror.unpack
     rewritten = [
         scene_id
-        for scene_id, local in holdings.items()
+        for scene_id, local in local_scenes.items()
         if local.path != scenes[scene_id].path or (unpack and is_packed_product(local))
     ]
     if not rewritten:
@@ -283,22 +283,22 @@ def _with_index_metadata(
 
 
 def _with_remote_sizes(
-    context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], holdings: Mapping[SceneId, LocalScene]
+    context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], local_scenes: Mapping[SceneId, LocalScene]
 ) -> Mapping[SceneId, DesiredScene]:
     """Request the sizes of the files of folders that are not in the index: nothing else can prove these files."""
     root = context.state.root
-    untracked = [want for scene_id, want in scenes.items() if scene_id not in holdings and is_folder_of(root, want)]
+    untracked = [want for scene_id, want in scenes.items() if scene_id not in local_scenes and is_folder_of(root, want)]
     return {**scenes, **context.remote_sizes.complete(untracked)} if untracked else scenes
 
 
 def inspect(
-    context: MirrorContext, wants: Mapping[SceneId, DesiredScene], holdings: Iterable[LocalScene]
+    context: MirrorContext, wants: Mapping[SceneId, DesiredScene], local_scenes: Iterable[LocalScene]
 ) -> Inspection:
     """Compare the files of desired scenes, and of scenes of the index, with the folder."""
     return inspect_mirror(
         context.state.root,
         wants,
-        holdings,
+        local_scenes,
         level=context.manifest.transfer.integrity,
         filehash=filehash_of(context.manifest),
         on_step=context.state.on_step,

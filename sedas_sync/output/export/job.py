@@ -131,13 +131,13 @@ class ExportJob(Struct, frozen=True):
     def to_file(self, how: Format, file: IO[bytes], out: str | None = None) -> Exported:
         """Write a list to an open file."""
         if how == "sha256sums":
-            file.writelines(sha256sums(self.inventory.holdings))
+            file.writelines(sha256sums(self.inventory.local_scenes))
             return self._exported(how, out, ())
         if how == "urls":
             links = LinkList(self.context.manifest, self.inventory, self.context.archives.__getitem__)
             file.writelines(line.encode() for line in links.lines())
             return self._exported(how, out, links.left_out, scenes=links.count, failures=tuple(links.failures))
-        tally = Tally("writing scenes", len(self.inventory.holdings), self.context.state.on_step)
+        tally = Tally("writing scenes", len(self.inventory.local_scenes), self.context.state.on_step)
         rows = (
             TableRow(entry.scene, entry.datasets, entry.local, entry.state) for entry in tally(self.inventory.entries())
         )
@@ -211,7 +211,7 @@ class ExportJob(Struct, frozen=True):
 
     def _exported(self, how: Format, out: str | None, left_out: Iterable[Failure], **more: Any) -> Exported:
         left_out = tuple(left_out)
-        values = {"scenes": len(self.inventory.holdings) - len(left_out), "written": True, **more}
+        values = {"scenes": len(self.inventory.local_scenes) - len(left_out), "written": True, **more}
         return Exported(manifest=self.context.manifest.name, format=how, out=out, left_out=left_out, **values)
 
     def _boxes(self) -> dict[str, tuple[float, float, float, float] | None]:
@@ -258,7 +258,7 @@ class LinkList:
 
     def __init__(self, manifest: Manifest, inventory: Inventory, archive: Callable[[str], Archive]) -> None:
         self._manifest = manifest
-        self._local = {local.id: local for local in inventory.holdings}
+        self._local = {local.id: local for local in inventory.local_scenes}
         self._wanted = inventory.wanted
         self._archive = archive
         self.count = 0

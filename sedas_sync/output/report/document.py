@@ -45,7 +45,7 @@ class State(StrEnum):
 class Memory(Struct, frozen=True, kw_only=True):
     """The content of the index of a mirror, and which of its files are on disk."""
 
-    holdings: Sequence[LocalScene] = ()
+    local_scenes: Sequence[LocalScene] = ()
     """Scenes of the index that are on disk."""
     changed: frozenset[SceneId] = frozenset()
     """Of those, scenes whose files differ from the index."""
@@ -156,21 +156,21 @@ def _scenes(manifest: Manifest, memory: Memory) -> list[tuple[str | None, dict[s
     for name in manifest.datasets:
         for scene_id in memory.wanted.get(name, ()):
             datasets.setdefault(scene_id, []).append(number[name])
-    held = {holding.id: holding for holding in memory.holdings}
+    on_disk = {local.id: local for local in memory.local_scenes}
     orders = {order.id: order for order in memory.orders}
     pins = {} if memory.lock is None else memory.lock.scenes
     found = []
-    for scene_id in dict.fromkeys((*datasets, *held)):
-        holding, order, error = held.get(scene_id), orders.get(scene_id), memory.errors.get(scene_id)
-        facts = memory.awaited.get(scene_id) if holding is None else holding.facts
+    for scene_id in dict.fromkeys((*datasets, *on_disk)):
+        local, order, error = on_disk.get(scene_id), orders.get(scene_id), memory.errors.get(scene_id)
+        facts = memory.awaited.get(scene_id) if local is None else local.facts
         scene = _scene(scene_id, facts, pins.get(scene_id))
-        state = _state(holding, order, error)
+        state = _state(local, order, error)
         record = {
             "id": scene_id,
             "datasets": datasets.get(scene_id, []),
             "state": state.value,
             **_facts(scene),
-            **_file(holding, changed=scene_id in memory.changed),
+            **_file(local, changed=scene_id in memory.changed),
             **({"picture": memory.quicklooks[scene_id]} if scene_id in memory.quicklooks else {}),
         }
         found.append((scene.footprint, record))
@@ -178,8 +178,8 @@ def _scenes(manifest: Manifest, memory: Memory) -> list[tuple[str | None, dict[s
     return found
 
 
-def _state(holding: LocalScene | None, order: Order | None, error: str | None) -> State:
-    if holding is not None:
+def _state(local: LocalScene | None, order: Order | None, error: str | None) -> State:
+    if local is not None:
         return State.HELD
     if order is not None and order.state is OrderState.PENDING:
         return State.PENDING
@@ -221,11 +221,11 @@ def _facts(scene: Scene) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _file(holding: LocalScene | None, *, changed: bool) -> dict[str, Any]:
-    if holding is None:
+def _file(local: LocalScene | None, *, changed: bool) -> dict[str, Any]:
+    if local is None:
         return {}
-    found = {"path": holding.path, "size": holding.size, "checked": holding.level.value, "sha256": holding.sha256}
-    files = {"files": len(holding.members)} if holding.is_folder else {}
+    found = {"path": local.path, "size": local.size, "checked": local.level.value, "sha256": local.sha256}
+    files = {"files": len(local.members)} if local.is_folder else {}
     return {**found, **files, **({"changed": True} if changed else {})}
 
 

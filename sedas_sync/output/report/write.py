@@ -64,7 +64,7 @@ def write_report(
         state.on_step(Step("looking at the mirror", index.count()))
         memory = remembered(manifest, state.root, index, lock, state.on_step)
     if quicklooks:
-        memory = replace(memory, quicklooks=small_pictures(str(state.root), memory.holdings, state.on_step))
+        memory = replace(memory, quicklooks=small_pictures(str(state.root), memory.local_scenes, state.on_step))
     data = document(manifest, memory, name=source.stem, text=_text(source), on_step=state.on_step)
     # An id may contain characters that UTF-8 cannot encode.
     content = page(data).encode("utf-8", "xmlcharrefreplace")
@@ -92,7 +92,7 @@ def remembered(manifest: Manifest, root: Path, index: Index, lock: Lock | None, 
     wanted = wanted_scenes(manifest, index, lock)
     ids = {scene_id for of_dataset in wanted.values() for scene_id in of_dataset}
     return Memory(
-        holdings=list(folder.present.values()),
+        local_scenes=list(folder.present.values()),
         changed=frozenset(folder.changed),
         wanted=wanted,
         awaited={scene_id: facts for scene_id, facts in index.absent().items() if scene_id in ids},

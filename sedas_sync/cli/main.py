@@ -111,7 +111,7 @@ def _report(error: Exception, *, as_json: bool) -> int:
     """Print an error, and return the exit code."""
     with suppress(MemoryError):
         if not is_too_little(error):
-            from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
+            from sedas_sync.cli.errors import report  # noqa: PLC0415  # a third of `--help` and completion
 
             return report(error, as_json=as_json)
     # There may be no memory to import anything.

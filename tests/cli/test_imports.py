@@ -43,9 +43,13 @@ def test_status_loads_neither_geometry_nor_http_nor_the_transfer_engine(applied,
     assert imported(applied, *arguments, names=ENGINE) == []
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("apply", "--help"), ("completion", "bash")])
-def test_version_help_and_completion_load_next_to_nothing(applied, arguments):
-    assert imported(applied, *arguments, names=(*ENGINE, "pydantic", "tqdm")) == []
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("apply", "--help")])
+def test_version_and_help_load_click_and_next_to_nothing_else(workspace, arguments):
+    assert imported(workspace, *arguments, names=(*ENGINE, "msgspec", "pathlib", "pydantic", "tqdm")) == []
+
+
+def test_completion_loads_little(applied):
+    assert imported(applied, "completion", "bash", names=(*ENGINE, "pydantic", "tqdm")) == []
 
 
 def test_a_plan_does_load_them(applied):

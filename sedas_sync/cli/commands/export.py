@@ -1,8 +1,7 @@
 """`sedas-sync export`."""
 
 import sys
-
-from msgspec.structs import replace
+from dataclasses import replace
 
 from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals

@@ -1,6 +1,6 @@
 """Archive types as a manifest sees them: the keys of their table, and what a dataset may ask of them.
 
-Values only. `parse` receives the known types; `sedas_sync.archives.registry` opens archives.
+Values only. `parse` receives the known types; `sedas_sync.archives.opening` opens archives.
 """
 
 from collections.abc import Callable, Iterator, Mapping

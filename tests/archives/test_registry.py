@@ -9,7 +9,8 @@ import pytest
 
 from sedas_sync import load_manifest
 from sedas_sync.archives import registry
-from sedas_sync.archives.registry import BUILT_IN, GROUP, Opening, Types, open_archive
+from sedas_sync.archives.opening import Opening, open_archive
+from sedas_sync.archives.registry import BUILT_IN, GROUP, Types
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig
 from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
@@ -99,7 +100,7 @@ def test_reading_a_manifest_imports_no_archive(tmp_path):
     file = tmp_path / "m.toml"
     tables = "".join(f'[archives.{name}]\ntype = "{name}"\n' for name in ("sedas", "sandbox"))
     file.write_text(f'version = 1\n{tables}[dataset.d]\narchive = "sedas"\nproducts = ["X"]\n')
-    heavy = ("urllib3", "shapely", "sqlite3", "sedas_sync.archives.sedas.archive", "sedas_sync.sandbox")
+    heavy = ("urllib3", "ssl", "shapely", "sqlite3", "sedas_sync.archives.sedas.archive", "sedas_sync.sandbox")
     code = (
         "import sys; import pydantic; before = set(sys.modules); from sedas_sync.operations.load import load_manifest; "
         f"load_manifest(sys.argv[1]); print(sorted((set(sys.modules) - before) & set({heavy!r})))"

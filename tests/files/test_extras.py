@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sedas_sync.archives.cdse.second_factor import SecondFactor
-from sedas_sync.archives.registry import BUILT_IN, Opening, open_archive
+from sedas_sync.archives.opening import Opening, open_archive
+from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.archives.s3_keys import AwsSession
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.extras import load_extra

@@ -11,6 +11,7 @@ from sedas_sync.model.plan import ActionKind, Plan, bytes_of
 from sedas_sync.model.reason import ReasonCode, RuleName
 from sedas_sync.model.results import Count
 from sedas_sync.output.documents.base import ArchiveEntry, JsonDocument, JsonObject, Sha256, Time
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock_changes import LockUpdate
 
@@ -97,7 +98,16 @@ class PlanDocument(JsonDocument, frozen=True, kw_only=True):
                 expected_bytes=plan.expected_bytes,
             ),
             actions=[
-                ActionEntry.of(action, action=action.kind, archive=plan.source(action) or UNSET)
+                ActionEntry(
+                    action=action.kind,
+                    id=action.id,
+                    datasets=action.datasets,
+                    path=action.path,
+                    size=action.size,
+                    reason=reason_text(action.reason),
+                    reason_code=action.reason.code,
+                    archive=plan.source(action) or UNSET,
+                )
                 for action in plan.actions
                 if everything or action.kind is not ActionKind.KEEP
             ],

@@ -13,7 +13,7 @@ from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import Action
 from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId, Source
-from sedas_sync.model.text import product_id
+from sedas_sync.model.text import is_unicode, product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.lock_file import matching_lock_or_warning
 from sedas_sync.operations.plan import look_at_disk, make_plan
@@ -215,10 +215,7 @@ def _pruning(context: MirrorContext, local: LocalScene, found: SearchResult) -> 
 
 
 def _look_up(context: MirrorContext, scene_id: SceneId, warn: Warn) -> Scene | None:
-    try:
-        scene_id.encode()
-    except UnicodeEncodeError:
-        # A lone surrogate stands for a byte that is not text: it cannot be sent to an archive.
+    if not is_unicode(scene_id):  # it cannot be sent to an archive
         return None
     for archive in context.archives.of(context.manifest).values():
         for scene in archive.look_up([scene_id], warn=warn):

@@ -14,6 +14,7 @@ from sedas_sync.archives.plugin_guard import GuardedArchive, guard
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.errors import ManifestError
+from sedas_sync.files.extras import load_extra
 from sedas_sync.manifest import ArchiveConfig, TransferConfig, WebArchiveConfig
 from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.model.scene import Reach
@@ -99,12 +100,9 @@ def open_archive(opening: Opening) -> Archive:
     if isinstance(opener, str):
         module, _, function = opener.partition(":")
         try:
-            opener = getattr(import_module(module), function)
+            extra = opening.kind.extra
+            opener = getattr(import_module(module) if extra is None else load_extra(module, extra, name), function)
         except (ImportError, AttributeError) as error:
-            if (extra := opening.kind.extra) is not None and isinstance(error, ModuleNotFoundError):
-                raise ManifestError(
-                    f'{name} needs the extra "{extra}": pip install "sedas-sync[{extra}]" ({error})'
-                ) from error
             raise ManifestError(f"{name} cannot be opened: {error}") from error
     archive: Archive
     if opening.kind.name in BUILT_IN:

@@ -109,17 +109,6 @@ def test_reading_a_manifest_imports_no_archive(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
-def test_a_type_whose_libraries_are_missing_names_its_extra(monkeypatch, tmp_path):
-    monkeypatch.delitem(sys.modules, "sedas_sync.archives.eodag.archive", raising=False)
-    monkeypatch.delitem(sys.modules, "sedas_sync.archives.eodag.provider", raising=False)
-    monkeypatch.setitem(sys.modules, "eodag", None)
-    config = BUILT_IN["eodag"].config(type="eodag", provider="geodes", product_type="S2_MSI_L1C")
-    with pytest.raises(
-        ManifestError, match=r'of type eodag needs the extra "eodag": pip install "sedas-sync\[eodag\]"'
-    ):
-        open_archive(Opening(config=config, kind=BUILT_IN["eodag"]))
-
-
 @pytest.mark.own_process
 def test_a_manifest_is_read_without_the_libraries_of_its_types():
     program = (

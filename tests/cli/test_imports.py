@@ -68,5 +68,5 @@ def test_a_plan_of_files_in_buckets_loads_no_botocore(workspace):
         'version = 1\n[archive]\ntype = "stac"\nurl = "http://127.0.0.1:1/"\ncollections = "a"\n'
         "s3 = { requester_pays = true }\n[transfer]\nretries = 0\n[dataset.d]\nstart = 2024-01-01\n"
     )
-    names = ("botocore", "sedas_sync.archives.s3_keys", "sedas_sync.archives.stac.archive")
+    names = ("botocore", "sedas_sync.archives.stac.archive")
     assert imported(workspace, "plan", names=names, code=1) == ["sedas_sync.archives.stac.archive"]

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-_LEAP_SECOND = re.compile(r"(:\d\d):60\b")
+_LEAP_SECOND = re.compile(r"(:\d\d):60(?!\d)")
 UNDATED = datetime.min.replace(tzinfo=UTC)
 """Sorts scenes without an acquisition time first."""
 

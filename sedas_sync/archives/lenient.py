@@ -23,9 +23,9 @@ Reporter = Callable[[str, str], None]
 """Takes the id of a scene, and a sentence about it."""
 
 _FULL = 100
+"""Percent."""
 _MOST_LONGITUDE, _MOST_LATITUDE = 720, 91
 """Degrees. Footprints over the antimeridian exceed 180, and rounding exceeds 90."""
-"""Percent."""
 _PLACEHOLDERS = frozenset(
     {"", "-", "--", "n/a", "na", "nan", "nil", "none", "null", "unknown", "undefined", "not available",
      "not applicable", "ins-nobs"}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, TypeVar
@@ -17,6 +18,9 @@ from sedas_sync.model.similar import did_you_mean, nearest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+CHECKING = threading.RLock()
+"""One thread at a time makes tables: pydantic builds the check of each when it is first used, and its versions up to
+2.13 fail if two threads do that at once."""
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _URL_WITH_SECRET = re.compile(r"://[^/\s]*@|://\S*[?#]")
 _URL_WITH_USER = re.compile(r"://[^/\s]*@")
@@ -74,7 +78,8 @@ class ProblemList:
             self._unknown_key(cls, path, key, given, removed)
         values = {key: value for key, value in table.items() if key not in given}
         try:
-            return cls.model_validate({**values, **given})
+            with CHECKING:
+                return cls.model_validate({**values, **given})
         except ValidationError as error:
             # A value may have several mistakes, for example one for each item of a list; one sentence is enough.
             wrong = {_key_of(mistake): mistake for mistake in reversed(error.errors(include_url=False))}
@@ -90,7 +95,8 @@ class ProblemList:
                     reason = f"found {shown(table.get(key))}; {reason or f'must be {in_words(keys_of(cls)[key])}'}"
                 self.add(dotted(path, key) if key else path, reason or mistake["msg"])
         try:
-            return cls.model_validate({**{key: values[key] for key in values if key not in wrong}, **given})
+            with CHECKING:
+                return cls.model_validate({**{key: values[key] for key in values if key not in wrong}, **given})
         except ValidationError:
             return None
 

@@ -86,7 +86,9 @@ class WindowedQuery:
         except (ValueError, TypeError, AttributeError, OverflowError):
             # The caller skips it later with one warning, however many answers have it. For a cap it counts as a row.
             return AnswerRow("\0" + row_text(row), None, _NO_ATTRIBUTES, self._make(row))
-        self._fractions = self._fractions or (when is not None and when.microsecond > 0)
+        if when is not None and when.microsecond:
+            # Never reset: another thread may have set it, and a row is read only once.
+            self._fractions = True
         wkt = row.get("coordinatesWKT")
         return AnswerRow(
             name,

@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, TypeVar
@@ -18,9 +17,6 @@ from sedas_sync.model.similar import did_you_mean, nearest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-CHECKING = threading.RLock()
-"""One thread at a time makes tables: pydantic builds the check of each when it is first used, and its versions up to
-2.13 fail if two threads do that at once."""
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _URL_WITH_SECRET = re.compile(r"://[^/\s]*@|://\S*[?#]")
 _URL_WITH_USER = re.compile(r"://[^/\s]*@")
@@ -78,8 +74,7 @@ class ProblemList:
             self._unknown_key(cls, path, key, given, removed)
         values = {key: value for key, value in table.items() if key not in given}
         try:
-            with CHECKING:
-                return cls.model_validate({**values, **given})
+            return cls.model_validate({**values, **given})
         except ValidationError as error:
             # A value may have several mistakes, for example one for each item of a list; one sentence is enough.
             wrong = {_key_of(mistake): mistake for mistake in reversed(error.errors(include_url=False))}
@@ -95,8 +90,7 @@ class ProblemList:
                     reason = f"found {shown(table.get(key))}; {reason or f'must be {in_words(keys_of(cls)[key])}'}"
                 self.add(dotted(path, key) if key else path, reason or mistake["msg"])
         try:
-            with CHECKING:
-                return cls.model_validate({**{key: values[key] for key in values if key not in wrong}, **given})
+            return cls.model_validate({**{key: values[key] for key in values if key not in wrong}, **given})
         except ValidationError:
             return None
 

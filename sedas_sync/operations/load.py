@@ -1,6 +1,7 @@
 """Read a manifest and the AOI files that it names."""
 
 import os
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,10 @@ from sedas_sync.state.owner import absolute
 if TYPE_CHECKING:
     from sedas_sync.geometry import Aoi
     from sedas_sync.manifest.tables import AoiTable
+
+_CHECKING = threading.RLock()
+"""One thread at a time checks a manifest: pydantic builds the check of each table when it is first used, and its
+versions up to 2.13 fail if two threads do that at once."""
 
 
 @checked
@@ -63,11 +68,12 @@ def check_manifest(text: str | Mapping[str, Any], file: Path, name: str = "") ->
 
         return area_of(given, file.parent)
 
-    return parse(
-        text,
-        source=absolute(str(file)) if file.exists() else str(file.absolute()),
-        name=name or str(file),
-        read_area=read_area,
-        types=TYPES,
-        now=datetime.now(UTC),
-    )
+    with _CHECKING:
+        return parse(
+            text,
+            source=absolute(str(file)) if file.exists() else str(file.absolute()),
+            name=name or str(file),
+            read_area=read_area,
+            types=TYPES,
+            now=datetime.now(UTC),
+        )

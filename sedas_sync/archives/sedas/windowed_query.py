@@ -113,8 +113,8 @@ class WindowedQuery:
         """Split by satellite, sensor, product type or orbit direction, best first; see `SplitOtherwise`."""
         part: dict[str, Any] = window.part or {}
         body = {**self._body, **part}
-        if "satelliteName" not in body:
-            seen = {row.attributes[_SATELLITE] for row in rows if row.attributes[_SATELLITE]}
+        seen = {row.attributes[_SATELLITE] for row in rows}
+        if "satelliteName" not in body and "" not in seen:
             names = sorted(seen.union(self._satellites()))
             if len(names) > 1:
                 yield [{**part, "satelliteName": name} for name in names]

@@ -160,6 +160,16 @@ def test_second_that_nothing_splits_is_reported_after_all_other_scenes(connect):
     assert {f"scene-{n}" for n in range(60)} <= set(found)
 
 
+def test_second_with_scenes_of_no_satellite_is_not_split_by_satellite(connect):
+    """A query for each satellite returns none of them."""
+    named = [make_row(f"named-{n}", "2019-05-01T10:56:21Z") for n in range(20)]
+    others = [{**make_row(f"other-{n}", "2019-05-01T10:56:21Z"), "satelliteName": None} for n in range(20)]
+    with Sandbox(catalogue=RowCatalogue([*named, *others]), faults=Faults(cap=25)) as box:
+        scenes = connect(box.url).search(AOI, "2019-01-01", "2019-12-31T23:59:59Z")
+        with pytest.raises(IncompleteSearch, match="2019-05-01T10:56:21Z"):
+            collections.deque(scenes, maxlen=0)
+
+
 def test_starts_with_fractions_of_a_second_are_found(scripted, connect):
     rows = [{**WHOLE, "supplierId": f"s{n}", "start": f"2019-05-01T00:00:{n:02d}.500Z"} for n in range(40)]
 

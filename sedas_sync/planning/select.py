@@ -238,14 +238,14 @@ def paths_of(
 
 
 def with_endings_on_disk(
-    wants: Mapping[SceneId, DesiredScene], held: Iterable[LocalScene]
+    wants: Mapping[SceneId, DesiredScene], local_scenes: Iterable[LocalScene]
 ) -> dict[SceneId, DesiredScene]:
     """Return desired scenes whose paths have the endings of their files on disk.
 
     A download shows which kind of file a product is: see `sedas_sync.model.file_kind`.
     """
     found = dict(wants)
-    for local in held:
+    for local in local_scenes:
         want = found.get(local.id)
         if want is None or local.path == want.path or local.is_folder or want.scene.is_folder:
             continue

@@ -272,7 +272,7 @@ class WhyDocument(JsonDocument, frozen=True, kw_only=True):
     @classmethod
     def about(cls, found: Explanation) -> Self:
         """Return the explanation of a scene."""
-        held, order, action = found.held, found.order, found.action
+        local, order, action = found.local, found.order, found.action
         offers = [OfferEntry(archive=source.archive, online=source.scene.online) for source in found.sources]
         return cls.of(
             found,
@@ -288,8 +288,8 @@ class WhyDocument(JsonDocument, frozen=True, kw_only=True):
             ],
             action=None if action is None else action.kind,
             **({"reason": None, "reason_code": None} if action is None else {"reason": action.reason}),
-            path=action.path if action is not None else held.path if held is not None else None,
-            file=None if held is None else FileEntry.of(held, archive=found.held_from or UNSET),
+            path=action.path if action is not None else local.path if local is not None else None,
+            file=None if local is None else FileEntry.of(local, archive=found.local_from or UNSET),
             order=None if order is None else SceneOrder.of(order),
             prune=None if found.pruning is None else PruneEntry.of(found.pruning),
         )

@@ -217,6 +217,16 @@ def test_bbox_counts_if_the_geometry_is_not_one(server, geometry):
     assert warned == ["its geometry is not GeoJSON, or is empty, and its bbox is used"]
 
 
+@pytest.mark.parametrize("size", [True, 0, -5, "5000", 5000.5, [1], None])
+def test_size_that_is_not_a_positive_number_is_unknown(server, size):
+    item = server.add("S1")
+    for asset in item["assets"].values():
+        asset["file:size"] = size
+    scene = scene_of_item(item_of(item), server.url, (), lambda _: None)
+    assert scene.assets
+    assert {asset.size for asset in scene.assets} == {None}
+
+
 def test_parts_of_the_wrong_type_cost_no_scene(server, archive):
     oddities = {"collection": ["s2"], "links": {}, "bbox": "all", "stac_extensions": None, "geometry": None}
     for number, (part, value) in enumerate(oddities.items()):

@@ -10,6 +10,7 @@ import functools
 import gc
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from contextlib import suppress
 from importlib import import_module
@@ -48,20 +50,22 @@ class Forked(subprocess.Popen):
         arguments: those of the command.
         env: its whole environment. `LD_PRELOAD` is heeded; `KILL_AT` kills it at its nth change of the file system.
         terminal: whether its standard input becomes its terminal, in a session of its own.
+        user: the numbers of the user and the group that it becomes, and its umask.
+        deed: Python to run instead of the command.
         options: those of `subprocess.Popen` about streams and the folder.
     """
 
-    def __init__(self, arguments, *, env, terminal=False, **options):
-        self._terminal = terminal
+    def __init__(self, arguments, *, env, terminal=False, user=None, deed=None, **options):
+        self._order = {"terminal": terminal, "user": user, "deed": deed}
         super().__init__([*map(str, arguments)], env=env, **options)
 
     def _execute_child(self, args, executable, preexec, close, keep, cwd, env, startup, flags, shell, *rest):
         ends = rest[:6]
         theirs = [inherited if end == -1 else end for inherited, end in enumerate((ends[0], ends[3], ends[5]))]
         self._report, report = os.pipe()
-        order = json.dumps([args, os.fspath(cwd or "."), env, self._terminal]).encode()
-        forker = _forker(env.get("LD_PRELOAD", ""))
-        socket.send_fds(forker, [order], [*theirs, report])
+        order = {"arguments": args, "folder": os.fspath(cwd or "."), "environment": env, **self._order}
+        forker = _forker(env.get("LD_PRELOAD", ""), everything=bool(order["user"]))
+        socket.send_fds(forker, [json.dumps(order).encode()], [*theirs, report])
         os.close(report)
         self.pid = int(self._read_report())
         self._child_created = True
@@ -93,13 +97,16 @@ class Forked(subprocess.Popen):
 
 
 @functools.cache
-def _forker(preloaded):
-    """Start the process that forks; it ends with this one."""
+def _forker(preloaded, *, everything):
+    """Start the process that forks; it ends with this one.
+
+    Another user may not be able to read what Python is installed in: then everything is imported before.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "LD_PRELOAD": preloaded}
     process = subprocess.Popen(
-        [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=environment,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        [sys.executable, __file__, str(theirs.fileno()), str(int(everything))], pass_fds=[theirs.fileno()],
+        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     theirs.close()
 
@@ -149,24 +156,43 @@ def _put(report, number):
 
 def _become(order, streams):
     """Be the process of this order, as if Python had just started."""
-    arguments, folder, environment, terminal = order
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, 256)
-    if terminal:
+    if order["terminal"]:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    os.chdir(folder)
+    os.chdir(order["folder"])
+    if order["user"]:
+        uid, gid, umask = order["user"]
+        os.setgroups([]), os.setgid(gid), os.setuid(uid), os.umask(umask)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(order["environment"])
     time.tzset()
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.__stderr__ = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
     sys.path[0] = str(Path.cwd())
-    sys.argv[1:] = arguments
-    if moment := environment.get("KILL_AT"):
+    sys.argv[1:] = order["arguments"]
+    if moment := os.environ.get("KILL_AT"):
         _kill_at(int(moment))
+    try:
+        if order["deed"]:
+            exec(order["deed"], {"__name__": "__main__"})
+        else:
+            runpy.run_module("sedas_sync", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        code = ended.code or 0
+    else:
+        code = 0
+    # What Python does at its end, but for the deletion of each module, which takes longer than most commands.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush(), sys.stderr.flush()
+    except OSError:
+        code = 120
+    os._exit(code)
 
 
 def _kill_at(moment):
@@ -180,10 +206,24 @@ def _kill_at(moment):
     sys.addaudithook(on)
 
 
-if __name__ == "__main__":
+def _import(*, everything):
     for module in _IMPORTED:
         import_module(module)
+    if not everything:
+        return
+    for module in ("_strptime", "encodings.ascii", "encodings.cp437", "encodings.idna", "pickle", "pwd", "zipfile"):
+        import_module(module)
+    import sedas_sync
+
+    for module in pkgutil.walk_packages(sedas_sync.__path__, "sedas_sync."):
+        # eodag and GDAL take as long as everything else and are not used.
+        unused = module.name.endswith(("__main__", ".gdal", ".geoparquet"))
+        if not unused and ".eodag." not in module.name.replace(".eodag.kind", ""):
+            import_module(module.name)
+
+
+if __name__ == "__main__":
+    _import(everything=sys.argv[2] == "1")
     gc.collect()
     gc.freeze()
     _become(*_fork_at_orders(socket.socket(fileno=int(sys.argv[1]))))
-    runpy.run_module("sedas_sync", run_name="__main__", alter_sys=True)

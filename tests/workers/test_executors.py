@@ -462,7 +462,8 @@ def test_the_error_for_a_worker_of_another_user_says_what_to_do(common):  # noqa
     announce_run(str(place), TOKEN)
     job, _ = hide_link(job_of(place))
     (place / "job").write_bytes(pickle.dumps(job))
-    asked = f"from sedas_sync.workers import remote_job; print(remote_job.check_worker({str(place)!r}, {TOKEN!r}, {ss.__version__!r}))"
+    asked = "from sedas_sync.workers.remote_job import check_worker; "
+    asked += f"print(check_worker({str(place)!r}, {TOKEN!r}, {ss.__version__!r}))"
     said = as_user(NOBODY, asked, cwd=place)
     expected = "may not read the links of this run, which is of the user root: start the workers as the user who runs"
     assert expected in said.out, said.err

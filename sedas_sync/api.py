@@ -1,7 +1,7 @@
 """The public API: `Mirror`, a manifest with its folder. A thin layer over `sedas_sync.operations`."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import IO, Concatenate, ParamSpec, Self, TypeVar, Unpack
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError, StoppedError
+from sedas_sync.errors import ManifestError, SedasSyncError, StoppedError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
 from sedas_sync.model.arguments import Jobs, Seconds, check_arguments, checked
@@ -27,7 +27,7 @@ from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.orders import forget_order, forget_unwanted_orders, orders
 from sedas_sync.operations.past import past_changes, past_runs
 from sedas_sync.operations.plan import plan_mirror
-from sedas_sync.operations.progress import shown_progress
+from sedas_sync.operations.progress import summary_of
 from sedas_sync.operations.resume_plan import check_saved, plan_saved
 from sedas_sync.operations.search import SearchResult, search_archives, sources
 from sedas_sync.operations.status import mirror_status
@@ -113,7 +113,6 @@ class Mirror:
         self._closed = False
         self._opened = open_mirror(manifest, archives, clock=clock, prompt=prompt, record=record)
         self._state = self._opened.state
-        self._state.on_lost = lambda: self.stop(MirrorLocked.exit_code)
         self._runner = PlanRunner(self._opened)
 
     @property
@@ -155,8 +154,8 @@ class Mirror:
         """End a run of another thread, and close connections and a sandbox. Later calls raise `SedasSyncError`."""
         if not self._closed:
             self._closed = True
-            if self._runner.running:
-                self._runner.stop(StoppedError.exit_code)
+            if self._opened.stop_run is not None:
+                self._opened.stop(StoppedError.exit_code)
             self._opened.archives.close()
 
     @checked
@@ -168,7 +167,7 @@ class Mirror:
         Args:
             exit_code: The exit code that the index stores for the run: 128 and the number of the signal.
         """
-        self._runner.stop(exit_code)
+        self._opened.stop(exit_code)
 
     @property
     def stopped(self) -> bool:
@@ -266,7 +265,7 @@ class Mirror:
             ManifestError: The mirror belongs to another manifest, or its folder cannot be written.
             AuthenticationError: An archive refused the credentials, or there are none.
         """
-        return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event, progress=progress)
+        return summary_of(self.run(plan, lock_timeout=lock_timeout, **options), on_event, progress=progress)
 
     @checked
     def sync(
@@ -314,7 +313,7 @@ class Mirror:
                 prune=prune,
                 refresh=refresh,
             )
-            return _summary(self._runner.run(plan, options), on_event, progress=progress)
+            return summary_of(self._runner.run(plan, options), on_event, progress=progress)
 
     @checked
     def run(self, plan: Plan, *, lock_timeout: Seconds = 0.0, **options: Unpack[RunOptions]) -> Generator[Event]:
@@ -366,7 +365,7 @@ class Mirror:
         if not report.repairable:
             return report
         with self.locked(timeout=lock_timeout):
-            summary = _summary(self._runner.repair(report, wait=wait, jobs=jobs), on_event, progress=False)
+            summary = summary_of(self._runner.repair(report, wait=wait, jobs=jobs), on_event, progress=False)
         return replace(report, repair=summary)
 
 
@@ -378,16 +377,3 @@ def _check_key(manifest: Manifest, key: str) -> None:
     """
     if key not in manifest.archives:
         raise ManifestError(f"{manifest.name} has no archive {key!r}; it has {', '.join(manifest.archives)}")
-
-
-def _summary(events: Generator[Event], on_event: Listener, *, progress: bool | None) -> Summary:
-    """Pass events on, and return the summary among them. An interrupt ends the run at once, and its threads."""
-    summary: Summary | None = None
-    with closing(events), shown_progress(on_event, progress=progress) as listener:
-        for event in events:
-            listener(event)
-            if isinstance(event, Summary):
-                summary = event
-    if summary is None:
-        raise SedasSyncError("the run ended without a summary")
-    return summary

@@ -17,8 +17,14 @@ from workspaces import OwnProcess, Workspace
 from sedas_sync.operations.apply import orders
 from sedas_sync.sandbox import Faults, Rule, Sandbox
 
-# A machine that does other work at the same time makes examples slowly; that is no fault of theirs.
-house = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=effort(40, 500))
+# A machine that does other work at the same time makes examples slowly; that is no fault of theirs. A plain run tries
+# the same examples on every machine, and one with all effort looks for new ones.
+house = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=effort(40, 500),
+    derandomize=effort(True, False),
+)
 settings.register_profile("house", house)
 settings.load_profile("house")
 

@@ -16,8 +16,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.archives.directory_config import DirectoryConfig
+from sedas_sync.archives.opening import Opening
 from sedas_sync.archives.protocol import Warn
-from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.paths import user_path

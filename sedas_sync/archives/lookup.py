@@ -201,12 +201,12 @@ def desired_by_lock(
     archives = {names: archives_of(manifest, names)[0] for names in set(datasets.values())}
     scenes = {scene_id: _scene(lock.scenes[scene_id]) for scene_id in datasets}
     if not manifest.mirror.layout.fields <= _IN_A_LOCK:
-        held = facts()
-        look_up.ask({key: archives_of(manifest, datasets[key]) for key in scenes if key not in held})
+        stored = facts()
+        look_up.ask({key: archives_of(manifest, datasets[key]) for key in scenes if key not in stored})
         scenes = {
             scene_id: _described(scene, known)
             for scene_id, scene in scenes.items()
-            if (known := held.get(scene_id) or look_up.found(scene_id)) is not None
+            if (known := stored.get(scene_id) or look_up.found(scene_id)) is not None
         }
     paths = paths_of(manifest, scenes, datasets)
     return {

@@ -10,6 +10,7 @@ search may have missed scenes.
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.opening import Opening
 from sedas_sync.archives.protocol import (
     Archive,
     CountsCalls,
@@ -24,7 +25,7 @@ from sedas_sync.archives.protocol import (
     TakesOrders,
     Warn,
 )
-from sedas_sync.archives.registry import GROUP, Opening
+from sedas_sync.archives.registry import GROUP
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields
 from sedas_sync.manifest.archive_types import ArchiveType, Variables, any_filters, flat_filters

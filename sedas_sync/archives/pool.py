@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from sedas_sync.archives.opening import Opening, open_archive
 from sedas_sync.archives.protocol import Archive, calls_of, server_time_of
-from sedas_sync.archives.registry import TYPES, Opening, open_archive
+from sedas_sync.archives.registry import TYPES
 from sedas_sync.archives.replay import Recorder, write_head
 from sedas_sync.files.paths import user_path
 from sedas_sync.manifest import Manifest

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.head_sizes import remote_sizes
 from sedas_sync.archives.lenient import once
 from sedas_sync.archives.protocol import Archive, Warn, list_files, locate_file
 from sedas_sync.errors import ArchiveError, AuthenticationError
@@ -52,8 +53,6 @@ class RemoteSizes:
         Raises:
             AuthenticationError: An archive rejected the credentials, or there are none.
         """
-        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads urllib3
-
         report = once(warn)
 
         def located() -> Iterator[tuple[Key, Download]]:

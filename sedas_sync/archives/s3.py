@@ -13,20 +13,18 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from xml.etree import ElementTree as ET
 
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.s3_config import REGION, SCHEME, Place, S3Config
+from sedas_sync.archives.s3_keys import AwsSession, Key, sign
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.hosts import is_loopback
 from sedas_sync.model.scene import Download
 from sedas_sync.model.text import count
 from sedas_sync.net import credentials, policy, session
-
-if TYPE_CHECKING:
-    from sedas_sync.archives.s3_keys import AwsSession, Key
 
 VALID = timedelta(hours=1)
 """How long a signature is valid. A file that takes longer gets another link and resumes."""
@@ -292,18 +290,15 @@ class Buckets:
             raise ArchiveError(self._advice(bucket, "" if key is None else key.source, refused.refusal))
 
     def _link_with_signature(
-        self, url: str, query: dict[str, str], key: "Key | None", region: str | None, *, pays: bool
+        self, url: str, query: dict[str, str], key: Key | None, region: str | None, *, pays: bool
     ) -> str:
         """Return a link with its query, and with a signature if there is a key."""
         if key is None:
             return f"{url}?{urlencode(query)}" if query else url
         payer = _PAYER if pays and self._config.requester_pays else {}
-        signed: str = _with_botocore().sign(
-            url, query | payer, key, region or _HOME, seconds=int(VALID.total_seconds())
-        )
-        return signed
+        return sign(url, query | payer, key, region or _HOME, seconds=int(VALID.total_seconds()))
 
-    def _key(self, server: str, *, renew: bool = False) -> "Key":
+    def _key(self, server: str, *, renew: bool = False) -> Key:
         """Return the access key for a server.
 
         Args:
@@ -331,14 +326,13 @@ class Buckets:
         belongs = credentials.belongs(origin.host, cdse.S3_VARIABLES, self._environ)
         return belongs and (not is_loopback(origin.host) or _is_one_of(origin, self._named_servers(origin.host)))
 
-    def _cdse_key(self) -> "Key | None":
+    def _cdse_key(self) -> Key | None:
         """Return the key of the Copernicus Data Space; None if it is not set, or the manifest names a profile."""
-        make_key: Callable[..., Key] = _with_botocore().Key
         names = cdse.S3_VARIABLES.names
         cdse_values = [self._environ.get(name, "").strip() for name in names]
         if self._config.profile is not None or not all(cdse_values):
             return None
-        return make_key(cdse_values[0], cdse_values[1], None, " and ".join(names))
+        return Key(cdse_values[0], cdse_values[1], None, " and ".join(names))
 
     def _check_may_get_aws_key(self, origin: policy.Origin, *, is_cdse: bool) -> None:
         """Check that a server may see the AWS credentials.
@@ -357,7 +351,7 @@ class Buckets:
         )
         raise AuthenticationError(f"no credentials for {origin.host}: {wanted}", forbidden=not is_cdse)
 
-    def _aws_key(self, aws: "AwsSession", host: str) -> "Key":
+    def _aws_key(self, aws: AwsSession, host: str) -> Key:
         """Return the key of the AWS configuration.
 
         Raises:
@@ -383,9 +377,9 @@ class Buckets:
         found = self._aws().endpoint
         return None if found is None else _checked(found, "endpoint_url in the AWS configuration")
 
-    def _aws(self, *, renew: bool = False) -> "AwsSession":
+    def _aws(self, *, renew: bool = False) -> AwsSession:
         if self._session is None or renew:
-            self._session = _with_botocore().AwsSession(self._config.profile)
+            self._session = AwsSession(self._config.profile)
         return self._session
 
     def _advice(self, bucket: str, source: str, refusal: str) -> str:
@@ -400,21 +394,6 @@ class Buckets:
             remedy = "s3 = { requester_pays = true } in the archive's table"
             advice += f", or the requester pays for transfers; to pay, set {remedy}"
         return f"the bucket {bucket} refuses {source}{': ' if advice else ''}{advice}"
-
-
-def _with_botocore() -> Any:
-    """Return the module that needs botocore.
-
-    Raises:
-        AuthenticationError: The extra is not installed.
-    """
-    try:
-        from sedas_sync.archives import s3_keys  # noqa: PLC0415  # an extra
-    except ImportError:
-        raise AuthenticationError(
-            f"signed requests to buckets need the extra sedas-sync[s3]: pip install 'sedas-sync[s3]'; {_PUBLIC}"
-        ) from None
-    return s3_keys
 
 
 def _check_not_readable_on_the_way(origin: policy.Origin) -> None:

@@ -25,7 +25,7 @@ class Place(NamedTuple):
 class S3Config(BaseModel):
     """How files in S3 buckets are downloaded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     endpoint: fields.Address | None = Field(
         default=None,

@@ -5,13 +5,8 @@ Needs the extra `s3`.
 
 from typing import Any, NamedTuple
 
-import botocore.session
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ProfileNotFound
-
 from sedas_sync.errors import AuthenticationError, sentence
+from sedas_sync.files.extras import load_extra
 from sedas_sync.net import redact
 
 
@@ -34,13 +29,14 @@ class AwsSession:
 
     def __init__(self, profile: str | None) -> None:
         self._credentials: Any = None
+        session, errors = _botocore("session"), _botocore("exceptions")
         try:
-            self._session = botocore.session.Session(profile=profile)
+            self._session = session.Session(profile=profile)
             self.endpoint: str | None = self._session.get_scoped_config().get("endpoint_url")
             """The server that the profile names."""
-        except ProfileNotFound:
+        except errors.ProfileNotFound:
             raise AuthenticationError(f"the AWS configuration has no profile {profile or 'of AWS_PROFILE'!r}") from None
-        except (BotoCoreError, OSError, ValueError) as error:
+        except (errors.BotoCoreError, OSError, ValueError) as error:
             raise AuthenticationError(
                 f"the AWS configuration cannot be read: {redact.redact(sentence(error))}"
             ) from error
@@ -56,7 +52,7 @@ class AwsSession:
             if self._credentials is None:
                 return None
             found = self._credentials.get_frozen_credentials()
-        except (BotoCoreError, OSError, ValueError) as error:
+        except (_botocore("exceptions").BotoCoreError, OSError, ValueError) as error:
             raise AuthenticationError(
                 f"the AWS credentials cannot be used: {redact.redact(sentence(error))}"
             ) from error
@@ -76,8 +72,17 @@ def sign(url: str, parameters: dict[str, str], key: Key, region: str, *, seconds
     for secret in (key.secret, key.token, key.access):
         if secret:
             redact.remember_secret(secret)
-    request = AWSRequest(method="GET", url=url, params=parameters)
-    S3SigV4QueryAuth(ReadOnlyCredentials(key.access, key.secret, key.token), "s3", region, expires=seconds).add_auth(
-        request
-    )
+    request = _botocore("awsrequest").AWSRequest(method="GET", url=url, params=parameters)
+    credentials = _botocore("credentials").ReadOnlyCredentials(key.access, key.secret, key.token)
+    _botocore("auth").S3SigV4QueryAuth(credentials, "s3", region, expires=seconds).add_auth(request)
     return str(request.url)
+
+
+def _botocore(name: str) -> Any:
+    """Return a module of botocore.
+
+    Raises:
+        AuthenticationError: The extra is not installed.
+    """
+    purpose = "a bucket without `s3 = { anonymous = true }` in the archive's table"
+    return load_extra(f"botocore.{name}", "s3", purpose, AuthenticationError)

@@ -1,7 +1,7 @@
 """The sandbox as a type of archive: a server in this process, and the SeDAS client connected to it."""
 
+from sedas_sync.archives.opening import Opening
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.archives.registry import Opening
 from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.sandbox.server import Sandbox
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, interrupt
+from sedas_sync.archives.protocol import Archive, Warn, interrupt
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError, StoppedError
 from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.query_polygons import query_polygons
@@ -15,7 +15,7 @@ from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import Query, Scene, Source
-from sedas_sync.model.text import product_id
+from sedas_sync.model.text import is_unicode, printable, product_id
 from sedas_sync.planning.orbits import KINDS, PRECISE, RESTITUTED, missing, type_of
 from sedas_sync.planning.select import queries
 from sedas_sync.planning.sources import describe, merge_sources
@@ -259,7 +259,7 @@ def _search_together(
     def take(scenes: Iterable[Scene]) -> bool:
         """Store the scenes of a search; return whether to send the next query."""
         try:
-            for scene in scenes:
+            for scene in _nameable(scenes, warn):
                 for member in members:
                     if member.takes(scene):
                         member.offer.scenes.setdefault(scene.id, scene)
@@ -275,6 +275,15 @@ def _search_together(
     for query in asked:
         if not take(archive.find(query, warn=warn)):
             return
+
+
+def _nameable(scenes: Iterable[Scene], warn: Warn) -> Iterator[Scene]:
+    """Yield the scenes whose id can be stored and sent; warn of the others."""
+    for scene in scenes:
+        if is_unicode(scene.id):
+            yield scene
+        else:
+            warn(f"{printable(scene.id)}: it is left out, because its name is not Unicode text")
 
 
 def _note_failure(manifest: Manifest, offers: Iterable[DatasetSearch], error: SedasSyncError, key: str) -> None:

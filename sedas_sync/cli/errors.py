@@ -7,6 +7,7 @@ import click
 
 from sedas_sync.cli.messages import print_error
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
+from sedas_sync.model.similar import did_you_mean
 from sedas_sync.net.redact import logger_of, redact
 from sedas_sync.output.documents.base import ErrorDocument, json_line
 
@@ -61,8 +62,8 @@ def _message(error: click.ClickException) -> str:
     """Return a message of click as other errors are written."""
     message = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
     message = f"{message[:1].lower()}{message[1:]}".removesuffix(".")
-    if isinstance(error, click.NoSuchOption) and error.possibilities:
-        message += f"; did you mean {' or '.join(sorted(error.possibilities))}?"
+    if isinstance(error, click.NoSuchOption):
+        message += did_you_mean(" or ".join(sorted(error.possibilities or ())))
     return message
 
 

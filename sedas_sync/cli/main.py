@@ -3,7 +3,6 @@
 import os
 import sys
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import NoReturn
 
 import click
@@ -13,6 +12,7 @@ from sedas_sync.cli.arguments import COMMANDS
 from sedas_sync.cli.options import GLOBAL_OPTIONS, Globals, take_globals, write_epilog
 from sedas_sync.cli.streams import prepare_streams
 from sedas_sync.errors import TOO_LITTLE, is_too_little
+from sedas_sync.model.similar import did_you_mean, nearest
 
 _HELP = "Keep a folder of satellite scenes in sync with a TOML manifest: plan, apply, and apply again to do nothing."
 _EXIT_CODES = """
@@ -49,9 +49,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not (args[0].startswith("-") or ctx.resilient_parsing):
-            known = _OF_OTHER_TOOLS.get(args[0])
-            near = [known] if known else get_close_matches(args[0], self.commands, n=1)
-            ctx.fail(f"No such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            meant = _OF_OTHER_TOOLS.get(args[0]) or nearest(args[0], self.commands)
+            ctx.fail(f"No such command {args[0]!r}{did_you_mean(meant)}")
         return super().resolve_command(ctx, args)
 
 
@@ -112,7 +111,7 @@ def _report(error: Exception, *, as_json: bool) -> int:
     """Print an error, and return the exit code."""
     with suppress(MemoryError):
         if not is_too_little(error):
-            from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
+            from sedas_sync.cli.errors import report  # noqa: PLC0415  # a third of `--help` and completion
 
             return report(error, as_json=as_json)
     # There may be no memory to import anything.

@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 
-from sedas_sync.api import Mirror
 from sedas_sync.archives.replay import read_record
 from sedas_sync.cli.manifest import checked_manifest
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import interruptible, opened_file, reporting
 from sedas_sync.model.scene import NOTHING
+from sedas_sync.operations.context import MirrorContext, open_mirror
 from sedas_sync.output.reporters import Reporter
 
 
@@ -22,7 +22,7 @@ def opened_mirror(
     replay: str | None = None,
     outputs: Mapping[str, str | None] = NOTHING,
     inputs: Mapping[str, str | None] = NOTHING,
-) -> Iterator[Mirror]:
+) -> Iterator[MirrorContext]:
     """Open the mirror of a manifest.
 
     Args:
@@ -38,12 +38,15 @@ def opened_mirror(
         with opened_file(replay, "r") as file:
             saved = read_record(file, replay)
         answering = {key: saved.archive(key) for key in checked.archives}
-        with Mirror(checked, archives=answering, clock=lambda: saved.now) as mirror:
-            yield mirror
+        context = open_mirror(checked, answering, clock=lambda: saved.now)
+        with closing(context.archives):
+            yield context
         return
     recording = nullcontext() if record is None else opened_file(record, "w")
-    with recording as answers, Mirror(checked, prompt=sys.stdin.isatty(), record=answers) as mirror:
-        yield mirror
+    with recording as answers:
+        context = open_mirror(checked, prompt=sys.stdin.isatty(), record=answers)
+        with closing(context.archives):
+            yield context
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def shown_mirror(
     record: str | None = None,
     replay: str | None = None,
     outputs: Mapping[str, str | None] = NOTHING,
-) -> Iterator[tuple[Mirror, Reporter]]:
+) -> Iterator[tuple[MirrorContext, Reporter]]:
     """Open the mirror of a manifest for a command that shows its progress, and that a signal ends at once.
 
     Args:
@@ -67,6 +70,6 @@ def shown_mirror(
         outputs: See `opened_mirror`.
     """
     opened = opened_mirror(manifest, common, record=record, replay=replay, outputs=outputs)
-    with opened as mirror, reporting(common, summary=summary) as reporter, interruptible(reporter):
-        mirror.on_step = reporter.step
-        yield mirror, reporter
+    with opened as context, reporting(common, summary=summary) as reporter, interruptible(reporter):
+        context.state.on_step = reporter.step
+        yield context, reporter

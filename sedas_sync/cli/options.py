@@ -2,11 +2,11 @@
 
 import os
 import re
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct
 
 from sedas_sync._version import __version__
 from sedas_sync.errors import ManifestError
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from sedas_sync.cli.completion import Completer
 
 
-class Globals(Struct):
+@dataclass
+class Globals:
     """The values of the global options."""
 
     quiet: bool = False

@@ -1,1 +1,4 @@
-"""Files below a mirror: paths that never follow links, and checks of their content. `threads` is for every package."""
+"""Files below a mirror: paths that never follow links, and checks of their content.
+
+`threads` and `extras` are for every package.
+"""

@@ -7,7 +7,9 @@ from typing import Literal, Protocol, cast
 
 from msgspec import Struct
 
+from sedas_sync.errors import ManifestError
 from sedas_sync.files import safe_tree, zip_check
+from sedas_sync.files.extras import load_extra
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.files.zip_stream import ZipStream, crc32
 from sedas_sync.model.file_kind import ZIP
@@ -79,10 +81,9 @@ def _hasher(name: str, hexdigest: str) -> _Hash | None:
 def _blake3() -> _Hash | None:
     """Return a BLAKE3 hash object; None without the extra `sedas-sync[blake3]`."""
     try:
-        from blake3 import blake3  # noqa: PLC0415 - an extra
-    except ImportError:
+        return cast("_Hash", load_extra("blake3", "blake3", "a BLAKE3 checksum").blake3())
+    except ManifestError:
         return None
-    return cast("_Hash", blake3())
 
 
 def crc32_of(root: str, path: str) -> int:

@@ -39,12 +39,12 @@ def untouched(entry: TreeEntry | None, recorded: LocalFile | LocalScene) -> bool
     return entry is not None and entry.mtime_ns == recorded.mtime_ns and entry.size == recorded.size and entry.is_file
 
 
-def all_untouched(entries: Mapping[str, TreeEntry], held: LocalScene) -> bool:
+def all_untouched(entries: Mapping[str, TreeEntry], local: LocalScene) -> bool:
     """Return whether all files of a scene have their recorded sizes and mtimes."""
-    if not held.members:
+    if not local.members:
         # Nearly all scenes of a mirror, which may have a hundred thousand.
-        return untouched(entries.get(held.path), held)
-    return all(untouched(entries.get(path), file) for path, file in zip(held.paths, held.members, strict=True))
+        return untouched(entries.get(local.path), local)
+    return all(untouched(entries.get(path), file) for path, file in zip(local.paths, local.members, strict=True))
 
 
 def look(root: str, relative: str) -> TreeEntry | None:

@@ -122,6 +122,8 @@ def polygon_of(rings: Rings, *, lenient: bool = False) -> Polygonal:
         return _plain(rings)
     rings = [list(map(_snapped, ring)) for ring in rings]
     written = _plain(rings)
+    if all(abs(a[1]) == POLE and a[1] == b[1] for ring in rings for a, b in _long_edges(ring)):
+        return written  # An edge along a pole is a point: both readings are the same place.
     try:
         across, around = _across(rings)
     except ValueError:

@@ -1,6 +1,6 @@
 """Archive types as a manifest sees them: the keys of their table, and what a dataset may ask of them.
 
-Values only. `parse` receives the known types; `sedas_sync.archives.registry` opens archives.
+Values only. `parse` receives the known types; `sedas_sync.archives.opening` opens archives.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -79,3 +79,20 @@ def flat_filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
     for name, value in filters.items():
         if isinstance(value, Mapping):
             yield name, "must be a text, a number, true or false, or a list of them"
+
+
+def filters_read_by(read: Callable[[str, Any], object]) -> Callable[[Mapping[str, Any]], Iterator[Mistake]]:
+    """Return what yields a mistake for each filter that a function refuses.
+
+    Args:
+        read: Takes the name of a filter and its value, and raises a `ValueError` if they are not valid.
+    """
+
+    def mistakes(filters: Mapping[str, Any]) -> Iterator[Mistake]:
+        for name, value in filters.items():
+            try:
+                read(name, value)
+            except ValueError as error:
+                yield name, str(error)
+
+    return mistakes

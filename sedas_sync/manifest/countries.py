@@ -1,6 +1,6 @@
 """Other names and codes of countries, to suggest the code that a manifest needs."""
 
-from difflib import get_close_matches
+from sedas_sync.model.similar import nearest
 
 _NAMES = """
 ABW AW, Aruba; AFG AF, Afghanistan; AGO AO, Angola; AIA AI, Anguilla; ALA AX, Åland Islands, Åland; ALB AL, Albania;
@@ -61,8 +61,8 @@ def suggested_code(text: str) -> str:
         codes |= dict.fromkeys(map(_folded, names.split(", ")), code)
     name = _folded(text.strip())
     # Names of a few letters are similar to many others.
-    near = [name] if name in codes else get_close_matches(name, codes, n=1, cutoff=0.8) if len(name) > _SHORT else []
-    return f"; for {text.strip()} write {codes[near[0]]}" if near else ""
+    near = name if name in codes else nearest(name, codes, cutoff=0.8) if len(name) > _SHORT else None
+    return "" if near is None else f"; for {text.strip()} write {codes[near]}"
 
 
 def _folded(name: str) -> str:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +13,7 @@ from sedas_sync.manifest.hosts import CREDENTIALS
 from sedas_sync.manifest.schema import keys_of
 from sedas_sync.manifest.words import in_words
 from sedas_sync.model.scene import NOTHING
+from sedas_sync.model.similar import did_you_mean, nearest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -134,10 +134,8 @@ def dotted(path: str, key: str) -> str:
 def suggestion(name: str, known: Iterable[str], *, show_all: bool = False) -> str:
     """Return the end of a sentence: the similar name, or else all known names if `show_all` is true."""
     names = list(known)
-    folded = {candidate.casefold(): candidate for candidate in names}
-    near = get_close_matches(name.casefold(), folded, n=1)
-    if near:
-        return f"; did you mean {folded[near[0]]}?"
+    if near := did_you_mean(nearest(name, names)):
+        return near
     return f"; known here: {', '.join(names)}" if show_all and names else ""
 
 

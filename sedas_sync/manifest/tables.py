@@ -45,7 +45,8 @@ Mistake = tuple[str, str]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # A manifest has few of the tables: the check of each is built when it is first used.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 FileHash = Annotated[

@@ -5,12 +5,13 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from functools import cache, wraps
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, is_typeddict
 
 from msgspec import Meta
+
+from sedas_sync.model.similar import did_you_mean, nearest
 
 _Options = ParamSpec("_Options")
 _Result = TypeVar("_Result")
@@ -86,8 +87,7 @@ def _described(function: Callable[..., Any]) -> tuple[inspect.Signature, dict[st
 def _similar(given: Iterable[str], known: Iterable[str]) -> str:
     """Return the end of a sentence about unknown arguments: a known name that is similar."""
     names = set(known)
-    near = [match for name in given if name not in names for match in get_close_matches(name, names, n=1)]
-    return f"; did you mean {near[0]}?" if near else ""
+    return did_you_mean(next(filter(None, (nearest(name, names) for name in given if name not in names)), None))
 
 
 def _check(argument: str, value: Any, hint: Any) -> None:

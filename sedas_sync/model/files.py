@@ -115,18 +115,18 @@ def local_scene(
     return with_files(whole, files)
 
 
-def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
+def with_files(local: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
     """Return a local scene with these files: the whole is computed from its files.
 
     Args:
-        held: The scene.
+        local: The scene.
         files: All files of the scene. A single file without a name makes it a scene of one file.
     """
     ordered = tuple(replace(file, path="") for file in sorted(files, key=lambda file: file.name))
     first = ordered[0]
     if not first.name:
         return replace(
-            held,
+            local,
             members=(),
             packed=None,
             size=first.size,
@@ -136,7 +136,7 @@ def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
             digest=first.digest,
         )
     return replace(
-        held,
+        local,
         members=ordered,
         size=sum(file.size for file in ordered),
         mtime_ns=max(file.mtime_ns for file in ordered),
@@ -145,29 +145,31 @@ def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
     )
 
 
-def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reason | None:
+def files_differ(local: LocalScene, scene: Scene, *, trust_digest: bool) -> Reason | None:
     """Return how the local files differ from those of the archive; None if they do not.
 
     Args:
-        held: The scene on disk.
+        local: The scene on disk.
         scene: The scene in the archive it was downloaded from.
         trust_digest: Whether another checksum in the catalogue means another file.
     """
-    if change := form_differs(held, scene):
+    if change := form_differs(local, scene):
         return change
-    if held.packed is not None and not scene.is_folder:
+    if local.packed is not None and not scene.is_folder:
         (file,) = scene.files
-        return file_differs(held.packed, replace(file, size=None) if scene.nominal else file, trust_digest=trust_digest)
+        return file_differs(
+            local.packed, replace(file, size=None) if scene.nominal else file, trust_digest=trust_digest
+        )
     if scene.unlisted:
-        return _selection_differs(held, scene)
-    here, there = {file.name: file for file in held.files}, {file.name: file for file in scene.files}
+        return _selection_differs(local, scene)
+    here, there = {file.name: file for file in local.files}, {file.name: file for file in scene.files}
     if lacking := tuple(name for name in there if name not in here):
         return Reason(ReasonCode.FILES_MISSING, names=lacking)
     # A file that the archive has lost stays: it may be the last copy.
     if spare := tuple(name for name in here if name not in there and name in scene.unselected):
         return Reason(ReasonCode.FILES_EXTRA, names=spare)
     for name, file in there.items():
-        expected = replace(file, size=None) if not name and (scene.nominal or _is_packed(held, scene)) else file
+        expected = replace(file, size=None) if not name and (scene.nominal or _is_packed(local, scene)) else file
         if why := file_differs(here[name], expected, trust_digest=trust_digest):
             return why
     return None
@@ -183,28 +185,28 @@ def selects(patterns: Iterable[str], name: str) -> bool:
     return any(fnmatchcase(name, pattern) or fnmatchcase(last, pattern) for pattern in patterns)
 
 
-def _selection_differs(held: LocalScene, scene: Scene) -> Reason | None:
+def _selection_differs(local: LocalScene, scene: Scene) -> Reason | None:
     """Return how the patterns of a folder that is not listed again differ from those of its download."""
     with suppress(ValueError):
-        before = scene_from_metadata(held.facts).listing or _ALL
+        before = scene_from_metadata(local.facts).listing or _ALL
         if before != scene.listing:
             if before != _ALL and (new := tuple(one for one in scene.listing if one not in before)):
                 return Reason(ReasonCode.FILES_MISSING, names=new)
-            if spare := tuple(file.name for file in held.files if not selects(scene.listing, file.name)):
+            if spare := tuple(file.name for file in local.files if not selects(scene.listing, file.name)):
                 return Reason(ReasonCode.FILES_EXTRA, names=spare)
     return None
 
 
-def _is_packed(held: LocalScene, scene: Scene) -> bool:
+def _is_packed(local: LocalScene, scene: Scene) -> bool:
     """Whether the archive sent a product that is one file as a zip, so that the file has another size."""
-    return ending_of(scene.id).lower() not in ("", ending_of(held.path).lower())
+    return ending_of(scene.id).lower() not in ("", ending_of(local.path).lower())
 
 
-def form_differs(held: LocalScene, scene: Scene) -> Reason | None:
+def form_differs(local: LocalScene, scene: Scene) -> Reason | None:
     """Return the difference if one is a folder and the other one file. A product's zip and its folder are the same."""
-    if held.is_folder == scene.is_folder or held.packed is not None:
+    if local.is_folder == scene.is_folder or local.packed is not None:
         return None
-    return Reason(ReasonCode.FORM_CHANGED, here=_form(held), there=_form(scene))
+    return Reason(ReasonCode.FORM_CHANGED, here=_form(local), there=_form(scene))
 
 
 def _form(scene: Scene | LocalScene) -> str:
@@ -227,43 +229,43 @@ class Requirement(Protocol):
         """What its zip contains, as `contents_digest`."""
 
 
-def meets_lock(held: LocalScene, required: Requirement) -> bool | None:
+def meets_lock(local: LocalScene, required: Requirement) -> bool | None:
     """Return whether a local scene is what a lock file requires; None if it requires nothing that can be compared.
 
     An unpacked folder is right if its zip was, if each of its files is, or if it has what the zip contains.
 
     Args:
-        held: The scene.
+        local: The scene.
         required: The scene of the lock file, or the desired scene made from it.
     """
-    sha256, packed = required.sha256, held.packed
+    sha256, packed = required.sha256, local.packed
     if packed is None:
-        return None if sha256 is None else held.sha256 == sha256
+        return None if sha256 is None else local.sha256 == sha256
     pinned = required.pinned
     if sha256 is None and not pinned:
         return None
     if sha256 is not None and packed.sha256 == sha256:
         return True
     if pinned:
-        return pinned == {file.name: file.sha256 for file in held.members}
-    return required.contents is not None and contents_of(held) == required.contents
+        return pinned == {file.name: file.sha256 for file in local.members}
+    return required.contents is not None and contents_of(local) == required.contents
 
 
-def contents_of(held: LocalScene) -> str | None:
+def contents_of(local: LocalScene) -> str | None:
     """Return `contents_digest` of a folder; None if the CRC of a file is not known."""
-    return contents_digest((file.name, file.size, file.crc32) for file in held.members)
+    return contents_digest((file.name, file.size, file.crc32) for file in local.members)
 
 
-def is_packed_product(held: LocalScene) -> bool:
+def is_packed_product(local: LocalScene) -> bool:
     """Return whether a local scene is the zip of a product that is a folder. Its name shows no kind of file then."""
-    return not held.is_folder and not ending_of(held.id) and ending_of(held.path).lower() == ZIP
+    return not local.is_folder and not ending_of(local.id) and ending_of(local.path).lower() == ZIP
 
 
-def place_of(want: DesiredScene, held: LocalScene) -> str:
+def place_of(want: DesiredScene, local: LocalScene) -> str:
     """Return the path where a local scene belongs. An unpacked folder has the ending of the product's own folder."""
-    if held.packed is None or want.scene.is_folder:
+    if local.packed is None or want.scene.is_folder:
         return want.path
-    return folder_path(want.path, held.path)
+    return folder_path(want.path, local.path)
 
 
 def folder_path(path: str, folder: str) -> str:

@@ -10,7 +10,6 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from functools import cache
 from hashlib import sha256
 from string import Formatter
@@ -18,6 +17,7 @@ from string import Formatter
 from msgspec import Struct
 
 from sedas_sync.model.scene import Scene
+from sedas_sync.model.similar import nearest
 
 FIELDS = (
     "id",
@@ -235,7 +235,9 @@ def _pieces(template: str) -> list[_Piece]:
 
 def _field(name: str, spec: str) -> list[_Piece]:
     if name not in FIELDS:
-        raise ValueError(f"unknown field {{{name}}}{_suggestion(name)}; the fields are {', '.join(FIELDS)}")
+        near = nearest(name, FIELDS)
+        meant = "" if near is None else f" (did you mean {{{near}}}?)"
+        raise ValueError(f"unknown field {{{name}}}{meant}; the fields are {', '.join(FIELDS)}")
     if name not in _TIMES:
         if spec:
             raise ValueError(f"the field {{{name}}} takes no format; only start and stop do")
@@ -249,11 +251,6 @@ def _field(name: str, spec: str) -> list[_Piece]:
     for part in re.split("(/)", spec or _TIME_FORMAT):
         pieces += [part] if part == "/" or "%" not in part else [_Field(name, part)]
     return [piece for piece in pieces if piece]
-
-
-def _suggestion(name: str) -> str:
-    near = get_close_matches(name, FIELDS, n=1)
-    return f" (did you mean {{{near[0]}}}?)" if near else ""
 
 
 def _segments(pieces: list[_Piece]) -> tuple[_Segment, ...]:

@@ -106,11 +106,11 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     def without_secrets(self) -> "Action":
         """Return the action without links that may contain a secret."""
-        want, held, order = self.wanted, self.local, self.order
+        want, local, order = self.wanted, self.local, self.order
         return replace(
             self,
             wanted=None if want is None else want.without_secrets(),
-            local=None if held is None else _clean_facts(held),
+            local=None if local is None else _clean_facts(local),
             order=None if order is None else order.without_secrets(),
         )
 

@@ -6,7 +6,8 @@ lists only help: a type that is missing here is searched for as it is.
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
+
+from sedas_sync.model.similar import nearest
 
 TYPES: Mapping[str, tuple[str, ...]] = {
     "S1": (
@@ -66,8 +67,8 @@ def nearest_type(product_type: str) -> str | None:
     if group_of_type(product_type) is not None:
         return None
     known = {re.sub("[_-]", "", one): one for group in TYPES.values() for one in group}
-    near = get_close_matches(re.sub("[^A-Z0-9]", "", product_type.upper()), known, n=1, cutoff=0.7)
-    return known[near[0]] if near else None
+    near = nearest(re.sub("[^A-Z0-9]", "", product_type.upper()), known, cutoff=0.7)
+    return None if near is None else known[near]
 
 
 def typical_size(product_type: str) -> int | None:

@@ -123,6 +123,18 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can encode a text.
+
+    Lone surrogates are no text: JSON may contain one, and in the name of a file one is a byte that is not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def as_json(value: object) -> str:
     """Return JSON in ASCII. Bytes of a name that are not UTF-8 become `?`, because readers reject lone surrogates."""
     text = json.dumps(value)

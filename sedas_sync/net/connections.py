@@ -39,6 +39,8 @@ _DRAINED = 1 << 16
 """Bytes of a body that are read to keep its connection."""
 
 _CLEAN = re.compile(r"[A-Za-z0-9!#$%&'()*+,/:;=?@\[\]~._-]*")
+_HOST = re.compile(r"[a-z0-9._~:%-]+")
+"""Names and addresses, with the zone of an IPv6 address. urllib3 refuses other characters with an error of its own."""
 _PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]{0,4}))?(/[A-Za-z0-9!$%&'()*+,/:;=?@~._-]*)")
 """Most links: they need no percent-encoding."""
 _PORT_MOST = 65535
@@ -83,13 +85,13 @@ def split(url: str) -> tuple[Origin, str]:
         host = host if host.isascii() else host.encode("idna").decode()
     except ValueError:
         found, host, port, scheme = urlsplit(""), "", None, ""
-    if scheme not in PORTS or not host:
+    if scheme not in PORTS or not _HOST.fullmatch(host):
         raise PermanentError(f"{shorten(url)!r} is not a valid http or https URL")
     target = found.path or "/"
     if found.query:
         target += f"?{found.query}"
     if not _CLEAN.fullmatch(target):
-        target = quote(target, safe="!#$%&'()*+,/:;=?@[]~")
+        target = quote(target, safe="!#$%&'()*+,/:;=?@[]~", errors="replace")
     return Origin(scheme, host, port or PORTS[scheme]), target
 
 

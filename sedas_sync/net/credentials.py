@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sedas_sync.errors import AuthenticationError
+from sedas_sync.errors import AuthenticationError, ManifestError
+from sedas_sync.files.extras import load_extra
 from sedas_sync.files.paths import user_path
 from sedas_sync.manifest.archive_types import Variables
 from sedas_sync.model.hosts import in_both, is_loopback, matches_any
@@ -217,23 +218,24 @@ def _from_keyring(
     username = environ.get(variables.names[0]) if variables and belongs(host, variables, environ) else None
     stored, problem = read_keyring(keyring_service(host), username or None)
     if stored is None:
-        searched.append(f"the system keyring ({problem})")
+        searched.append(problem)
     return stored
 
 
 def read_keyring(service: str, username: str | None) -> tuple[Credentials | None, str]:
-    """Return an entry of the system keyring, or None and why there is none."""
+    """Return an entry of the system keyring, or None and a clause that says why there is none."""
+    name = "the system keyring"
     try:
-        import keyring.errors  # noqa: PLC0415  # an extra, and slow to import
-    except ImportError:
-        return None, "the extra sedas-sync[keyring] is not installed"
+        keyring, errors = (load_extra(module, "keyring", name) for module in ("keyring", "keyring.errors"))
+    except ManifestError as error:
+        return None, str(error)
     try:
         stored = keyring.get_credential(service, username)
-    except keyring.errors.KeyringError as error:
-        return None, f"cannot be used: {type(error).__name__}"
+    except errors.KeyringError as error:
+        return None, f"{name} (cannot be used: {type(error).__name__})"
     if stored is None or not (stored.username and stored.password):
-        return None, f"nothing under {service!r}"
-    return Credentials(stored.username, stored.password, "the system keyring"), ""
+        return None, f"{name} (nothing under {service!r})"
+    return Credentials(stored.username, stored.password, name), ""
 
 
 def _from_prompt(

@@ -19,11 +19,11 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from sedas_sync.files.extras import load_extra
 from sedas_sync.model.hosts import is_loopback, matches_any
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import sockets
@@ -233,8 +233,8 @@ def _proxy(name: str, value: str) -> Proxy:
             f"{proxy} has the scheme {parts.scheme}://, and only http:// and SOCKS proxies are supported (they reach "
             f"https servers too): write http:// in {name}"
         )
-    if proxy.is_socks and find_spec("socks") is None:
-        raise PermanentError(f"{proxy} is a SOCKS proxy: install sedas-sync[socks], or name the host in NO_PROXY")
+    if proxy.is_socks:
+        load_extra("socks", "socks", f"{proxy}, a SOCKS proxy,", PermanentError)
     return proxy
 
 

@@ -16,6 +16,7 @@ import urllib3.connection
 import urllib3.connectionpool
 import urllib3.exceptions
 
+from sedas_sync.files.extras import load_extra
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import policy, sockets
 
@@ -112,19 +113,19 @@ def manager(proxy: policy.Proxy | None, reach: Reach | None, stop: threading.Eve
 
 
 def _socks_manager(proxy: policy.Proxy, stop: threading.Event, options: dict[str, Any]) -> urllib3.PoolManager:
-    from urllib3.contrib import socks  # noqa: PLC0415  # the extra `socks`
+    socks = load_extra("urllib3.contrib.socks", "socks", str(proxy), policy.PermanentError)
 
-    class SocksConnection(_Connection, socks.SOCKSConnection):
+    class SocksConnection(_Connection, socks.SOCKSConnection):  # type: ignore[name-defined, misc]
         def _new_conn(self) -> socket.socket:
             made = sockets.call_stoppable(super()._new_conn, self._seconds, stop)
             sock = sockets.StoppableSocket.adopt(made, stop)
             sock.settimeout(self._seconds)
             return sock
 
-    class SecureSocksConnection(SocksConnection, socks.SOCKSHTTPSConnection):
+    class SecureSocksConnection(SocksConnection, socks.SOCKSHTTPSConnection):  # type: ignore[name-defined, misc]
         pass
 
-    made = socks.SOCKSProxyManager(proxy.url, **options)
+    made: urllib3.PoolManager = socks.SOCKSProxyManager(proxy.url, **options)
     _set_classes(made, SocksConnection, SecureSocksConnection)
     return made
 

@@ -8,6 +8,8 @@ BACKOFF_FIRST = 1.0
 """Seconds of the first pause."""
 BACKOFF_MAX = 60.0
 """Seconds of the longest pause."""
+_FOREVER = 1e9
+"""Seconds. A longer `Retry-After` is read as this one, which every caller refuses."""
 
 
 def http_date(value: str | None) -> datetime | None:
@@ -35,8 +37,8 @@ def retry_after(value: str | None, date: str | None) -> float | None:
     33.0
     """
     value = (value or "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", value):
-        return float(value)
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return min(float(value), _FOREVER)
     until = http_date(value)
     if until is None:
         return None

@@ -16,8 +16,9 @@ from sedas_sync.geometry.areas import Part, parts_of
 from sedas_sync.geometry.geojson import read_geojson, read_geojson_paths
 from sedas_sync.geometry.polygons import Ring
 from sedas_sync.geometry.wkt import NoPolygonError, paths_of
+from sedas_sync.operations.gdal import FORMATS, Layer
 from sedas_sync.operations.reference_systems import in_degrees
-from sedas_sync.operations.vector_file import FORMATS, ZIPS, Layer, read_layers
+from sedas_sync.operations.vector_file import ZIPS, read_layers
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest file that is read; a larger one is a mistake, not an AOI."""

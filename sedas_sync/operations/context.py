@@ -11,7 +11,7 @@ from sedas_sync.archives.lookup import SceneLookup
 from sedas_sync.archives.pool import ArchivePool
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.archives.remote_sizes import RemoteSizes
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, MirrorLocked
 from sedas_sync.files.integrity import Filehash
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.arguments import one_or_more
@@ -40,6 +40,17 @@ class MirrorContext(Struct, kw_only=True):
     """The lock file once it was read and matches: a lock file of 100,000 scenes takes a second to read."""
     stopped_with: int | None = None
     """The exit code of the first `stop`."""
+    stop_run: Callable[[int], None] | None = None
+    """Ends the plan that is being carried out, if there is one."""
+
+    def stop(self, exit_code: int) -> None:
+        """End the running operation, and all later ones, in order; for signal handlers and other threads too."""
+        # Another thread may end the run meanwhile.
+        if (stop_run := self.stop_run) is not None:
+            stop_run(exit_code)
+        else:
+            self.record_stop(exit_code)
+            self.archives.stop()
 
     def record_stop(self, exit_code: int) -> None:
         """Record that the work has to stop; the first exit code counts."""
@@ -122,7 +133,9 @@ def open_mirror(
 ) -> MirrorContext:
     """Return the context of a manifest; its archives have to be closed. See `Mirror`."""
     pool = ArchivePool(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
-    return MirrorContext(manifest=manifest, state=MirrorState(manifest, clock), archives=pool, clock=clock)
+    context = MirrorContext(manifest=manifest, state=MirrorState(manifest, clock), archives=pool, clock=clock)
+    context.state.on_lost = lambda: context.stop(MirrorLocked.exit_code)
+    return context
 
 
 def filehash_of(manifest: Manifest) -> dict[str, Filehash]:

@@ -88,11 +88,11 @@ def fetch(
     manifest = replace(manifest, transfer=transfer)
     by_id = {scene.id: scene for scene in scenes}
     context = open_mirror(manifest, {"archive": _Borrowed(archive)})
-    root, runner = context.state.root, PlanRunner(context)
+    root = context.state.root
     failures: list[str] = []
     try:
         with (
-            _stopped_by(stop, runner),
+            _stopped_by(stop, context),
             context.state.locked(),
             shown_progress(on_event, progress=progress) as listener,
         ):
@@ -101,7 +101,7 @@ def fetch(
             for action in plan.actions:
                 if action.kind is ActionKind.KEEP:
                     yield FetchedScene(by_id[action.id], root / action.path)
-            for event in runner.run(plan, {"jobs": jobs, "wait": wait}):
+            for event in PlanRunner(context).run(plan, {"jobs": jobs, "wait": wait}):
                 listener(event)
                 if isinstance(event, Fetched | Adopted):
                     yield FetchedScene(by_id[event.id], root / event.path)
@@ -147,8 +147,8 @@ def _add_orders(
 
 
 @contextmanager
-def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[None]:
-    """Stop the runner when an event is set."""
+def _stopped_by(stop: threading.Event | None, context: MirrorContext) -> Iterator[None]:
+    """Stop the run when an event is set."""
     if stop is None:
         yield
         return
@@ -157,7 +157,7 @@ def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[No
     def watch() -> None:
         while not done.is_set():
             if stop.wait(_WATCH):
-                runner.stop(StoppedError.exit_code)
+                context.stop(StoppedError.exit_code)
                 return
 
     watcher = DaemonThread(watch)

@@ -1,26 +1,18 @@
-"""Read layers and reference systems with GDAL and PROJ, which the extra `vector` installs.
-
-Only what needs them imports this module, after a check that they are there.
-"""
+"""Read the layers of vector files with GDAL, which the extra `vector` installs."""
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-import pyogrio
-import pyogrio.errors
-import pyogrio.raw
 import shapely
-from numpy.typing import NDArray
-from pyproj import CRS, Transformer
-from pyproj.exceptions import ProjError
+from msgspec import Struct
 from shapely.geometry.base import BaseGeometry
 
+from sedas_sync.files.extras import load_extra
 from sedas_sync.geometry import OnRepair
 from sedas_sync.model.text import named
-from sedas_sync.operations.vector_file import Content, Layer, damaged
 
 _CLOSED = 0.0005
 """Degrees within which the ends of a GPS track are the same place: about 50 m."""
@@ -30,6 +22,51 @@ _POINTS_OF_LINES = frozenset({"route_points", "track_points"})
 """Layers of a GPX file that repeat the others."""
 _IN_MEMORY = re.compile(r"pyogrio_[0-9a-f]{32}")
 """The name of a file in memory."""
+
+
+class _Format(NamedTuple):
+    """A format of vector files."""
+
+    name: str
+    begin: bytes = b""
+    """The first bytes."""
+    element: str = ""
+    """The first element, if it is XML."""
+
+
+FORMATS: Mapping[str, _Format] = {
+    ".gpkg": _Format("GeoPackage", b"SQLite format 3\0"),
+    ".shp": _Format("shapefile", b"\0\0\x27\x0a"),
+    ".fgb": _Format("FlatGeobuf file", b"fgb"),
+    ".kml": _Format("KML file", element="kml"),
+    ".gml": _Format("GML file", element="featurecollection"),
+    ".gpx": _Format("GPX file", element="gpx"),
+    ".parquet": _Format("GeoParquet file", b"PAR1"),
+    ".geoparquet": _Format("GeoParquet file", b"PAR1"),
+    ".geojson": _Format("GeoJSON file"),
+    ".json": _Format("GeoJSON file"),
+}
+"""By the extension."""
+
+
+class Layer(Struct, frozen=True):
+    """The features of one layer, in the order of the file."""
+
+    shapes: list[BaseGeometry | None]
+    """Their geometries in the layer's reference system, without height."""
+    crs: str | None
+    rows: list[dict[str, Any]]
+    """Their attributes by name; empty if they were not asked for."""
+
+
+class Content(Struct, frozen=True):
+    """A file that GDAL can read."""
+
+    kind: str
+    """The extension."""
+    source: Path | bytes
+    crs: str | None = None
+    """The reference system, if GDAL does not know it."""
 
 
 def layer_numbers(content: Content, wanted: str | None, stem: str, *, lines: bool) -> list[int]:
@@ -44,10 +81,11 @@ def layer_numbers(content: Content, wanted: str | None, stem: str, *, lines: boo
     Raises:
         ValueError: There is no such layer, or it is not clear which is meant.
     """
+    pyogrio = _pyogrio(content)
     try:
         listed = [(str(name), kind) for name, kind in pyogrio.list_layers(content.source)]
     except pyogrio.errors.DataSourceError:
-        raise damaged(content) from None
+        raise _damaged(content) from None
     # GDAL calls a layer without a name like the file, which is in memory and has a new name each time it is opened.
     listed = [(stem if _IN_MEMORY.fullmatch(name) else name, kind) for name, kind in listed]
     numbers = {name: number for number, (name, _) in enumerate(listed)}
@@ -81,6 +119,7 @@ def read_layer(
     Raises:
         ValueError: The file is damaged, or `where` is not a condition.
     """
+    pyogrio = _pyogrio(content)
     try:
         # GDAL does not compare attributes that are not read: no feature would match.
         columns: list[str] | None = None if attributes or where is not None else []
@@ -88,10 +127,10 @@ def read_layer(
             content.source, layer=layer, columns=columns, where=where, datetime_as_string=True
         )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError):
-        raise damaged(content) from None
+        raise _damaged(content) from None
     except (ValueError, pyogrio.errors.DataLayerError):
         if where is None:
-            raise damaged(content) from None
+            raise _damaged(content) from None
         names = pyogrio.read_info(content.source, layer=layer)["fields"].tolist()
         raise ValueError(
             f"where = {json.dumps(where, ensure_ascii=False)} is not a condition in SQL for its attributes "
@@ -108,6 +147,15 @@ def read_layer(
         for row, value in zip(rows, column.tolist(), strict=True):
             row[name] = value
     return Layer(shapes, content.crs or meta["crs"], rows)
+
+
+def _pyogrio(content: Content) -> Any:
+    return load_extra("pyogrio", "vector", f"reading a {FORMATS[content.kind].name}", ValueError)
+
+
+def _damaged(content: Content) -> ValueError:
+    """Return the error of a file that GDAL cannot read."""
+    return ValueError(f"it cannot be read: it is a damaged {FORMATS[content.kind].name}")
 
 
 def _geometries(wkb: Any, on_repair: OnRepair | None) -> Any:
@@ -141,28 +189,3 @@ def _closed(shape: BaseGeometry) -> BaseGeometry:
         if len(positions) > 3 and abs(positions[0] - positions[-1]).max() < _CLOSED:  # noqa: PLR2004 - a triangle, closed
             polygons.append(shapely.Polygon([*positions, positions[0]]))
     return shapely.MultiPolygon(polygons)
-
-
-def transformer_of(crs: str) -> tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], str, bool]:
-    """Return what converts positions of a reference system to longitude and latitude.
-
-    Args:
-        crs: The reference system, in any form that PROJ reads.
-
-    Returns:
-        The function, the name of the reference system, and whether it is a projection.
-
-    Raises:
-        ValueError: The reference system is not known.
-    """
-    try:
-        source = CRS.from_user_input(crs)
-        # Without `always_xy` PROJ expects latitude first in WGS 84; files and this package have longitude first.
-        transformer = Transformer.from_crs(source, "EPSG:4326", always_xy=True)
-    except ProjError:
-        raise ValueError(f"its reference system is not known: {crs[:60]}") from None
-    return (
-        lambda positions: np.column_stack(transformer.transform(positions[:, 0], positions[:, 1])),
-        source.name,
-        not source.is_geographic,
-    )

@@ -1,11 +1,10 @@
-"""Convert GeoParquet with Arrow, which the extra `vector-parquet` installs. Only what needs it imports this module."""
+"""Convert GeoParquet with Arrow, which the extra `vector-parquet` installs."""
 
 import io
 import json
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pyogrio
+from sedas_sync.files.extras import load_extra
 
 
 def as_geopackage(data: bytes) -> tuple[bytes, str]:
@@ -15,8 +14,9 @@ def as_geopackage(data: bytes) -> tuple[bytes, str]:
         The GeoPackage, and the reference system.
 
     Raises:
-        ValueError: The file is damaged, or its geometries cannot be read.
+        ValueError: The extra is not installed, the file is damaged, or its geometries cannot be read.
     """
+    pa, pq, pyogrio = _module("pyarrow"), _module("pyarrow.parquet"), _module("pyogrio")
     try:
         table = pq.read_table(pa.BufferReader(data))
         geo = json.loads((table.schema.metadata or {})[b"geo"])
@@ -35,3 +35,7 @@ def as_geopackage(data: bytes) -> tuple[bytes, str]:
         table.select(plain), target, driver="GPKG", layer="areas", geometry_name=name, geometry_type="Unknown"
     )
     return target.getvalue(), "OGC:CRS84" if crs is None else json.dumps(crs)
+
+
+def _module(name: str) -> Any:
+    return load_extra(name, "vector-parquet", "reading GeoParquet", ValueError)

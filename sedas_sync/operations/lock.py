@@ -77,9 +77,9 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
     before, _ = _old_lock(context, write=write)
     with context.state.index(write=False) as index:
         wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
-        held = index.local_scenes_of(wants) if applied else {}
+        local_scenes = index.local_scenes_of(wants) if applied else {}
     head = head_of(context.manifest, context.clock())
-    intact = _intact(plan, held)
+    intact = _intact(plan, local_scenes)
     root = str(context.state.root)
     read_now = [hashed(root, local) for local in intact.values() if local.sha256 is None and not local.packed]
     with Pool(readers()) as pool:
@@ -108,9 +108,9 @@ def _is_unread(local: LocalScene) -> bool:
 def _contents(root: str, intact: Mapping[SceneId, LocalScene], before: Lock | None) -> dict[SceneId, str | None]:
     """Return what zips on disk contain that the lock file does not have yet."""
     known = {} if before is None else {pin.id: pin.sha256 for pin in before.scenes.values() if pin.contents is not None}
-    zips = [held for held in intact.values() if is_packed_product(held) and known.get(held.id) != held.sha256]
+    zips = [local for local in intact.values() if is_packed_product(local) and known.get(local.id) != local.sha256]
     with Pool(readers()) as pool:
-        reading = {held.id: pool.submit(contents_in, root, held.path) for held in zips}
+        reading = {local.id: pool.submit(contents_in, root, local.path) for local in zips}
         found = {}
         for scene_id, future in reading.items():
             # A zip that was removed meanwhile has its checksum in the lock file all the same.
@@ -129,16 +129,16 @@ def _old_lock(context: MirrorContext, *, write: bool) -> tuple[Lock | None, tupl
         return None, (f"{error.what}; replacing it with a new lock file, with checksums of the scenes on disk",)
 
 
-def _intact(plan: Plan, held: Mapping[SceneId, LocalScene]) -> dict[SceneId, LocalScene]:
+def _intact(plan: Plan, local_scenes: Mapping[SceneId, LocalScene]) -> dict[SceneId, LocalScene]:
     """Return the local scenes whose bytes are right before or after a plan was applied.
 
     Args:
         plan: The plan.
-        held: The scenes of the index after it was applied; empty before.
+        local_scenes: The scenes of the index after it was applied; empty before.
     """
     intact = {}
     for action in plan.actions:
-        now = held.get(action.id)
+        now = local_scenes.get(action.id)
         if action.kind in (ActionKind.KEEP, ActionKind.ADOPT) and action.local is not None:
             intact[action.id] = action.local
         elif now is not None and now != action.local:

@@ -1,14 +1,18 @@
-"""The lock file of a manifest: its path, and reading and writing it completely or not at all."""
+"""The lock file of a manifest: its path, how it is read and written, and which scenes have to be on disk."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import writing_whole
 from sedas_sync.manifest import Manifest
+from sedas_sync.model.scene import SceneId
 from sedas_sync.planning.lock import Lock
 from sedas_sync.planning.lock_changes import mismatches
 from sedas_sync.planning.lock_text import LockDamagedError, lines, loads
+from sedas_sync.state.history import departed
+from sedas_sync.state.index import Index
 
 
 def lock_path(manifest: str | os.PathLike[str]) -> Path:
@@ -67,6 +71,36 @@ def matching_lock_or_warning(manifest: Manifest, warnings: list[str]) -> Lock | 
         "update it with `sedas-sync lock`"
     )
     return None
+
+
+def wanted_scenes(manifest: Manifest, index: Index, lock: Lock | None) -> Mapping[str, Sequence[SceneId]]:
+    """Return the scenes that have to be on disk, by the dataset: what `status`, `verify` and `report` compare with.
+
+    - If the last apply was a locked one, or there was none: the scenes of the lock file.
+    - After any other apply: those that it wanted, and those that were locked since. A scene of the lock file that a
+      search found to match no longer is not one of them.
+    - Without a lock file that matches the manifest: those that the last apply wanted.
+
+    `export` and `recheck` are about what was applied, and read the index alone. For checksums `verify` uses all of the
+    lock file but what was downloaded again: a scene that need not be there has to be right if it is.
+
+    Args:
+        manifest: Scenes of other datasets are left out.
+        index: Open for reading.
+        lock: The lock file, if it matches the manifest.
+
+    Returns:
+        The scenes. A dataset of which nothing is known is left out.
+    """
+    locked = {} if lock is None else lock.by_dataset(manifest.datasets)
+    if lock is not None and index.lock_decides:
+        return locked
+    applied, gone = index.wanted(), departed(index)
+    return {
+        name: tuple(dict.fromkeys((*(i for i in locked.get(name, ()) if i not in gone), *applied.get(name, ()))))
+        for name in manifest.datasets
+        if name in locked or name in applied
+    }
 
 
 def write_lock(manifest: Manifest, lock: Lock) -> None:

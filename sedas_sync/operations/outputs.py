@@ -90,7 +90,7 @@ def _is_scene(target: Path, folder: Path) -> bool:
     linked = target.stat().st_nlink > 1
     if (below or linked) and (folder / STATE).is_dir():
         with suppress(SedasSyncError), Index(folder) as index:
-            paths = {folder / path for held in index.local_scenes() for path in held.paths}
+            paths = {folder / path for local in index.local_scenes() for path in local.paths}
             return target in paths or (linked and any(_same(target, path) for path in paths))
     return False
 

@@ -171,14 +171,14 @@ def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
             wrong.setdefault(file.id, set()).add(file.name)
     for scene_id, names in wrong.items():
         here = observed[scene_id]
-        held, state = here.local, here.state
-        if held is not None:
+        local, state = here.local, here.state
+        if local is not None:
             members = tuple(
-                replace(file, mtime_ns=UNTRUSTED_MTIME) if file.name in names else file for file in held.members
+                replace(file, mtime_ns=UNTRUSTED_MTIME) if file.name in names else file for file in local.members
             )
-            held = replace(held, members=members)
+            local = replace(local, members=members)
         state = FileState.DAMAGED if state is FileState.INTACT else state
-        observed[scene_id] = replace(here, local=held, state=state)
+        observed[scene_id] = replace(here, local=local, state=state)
 
 
 def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
@@ -244,11 +244,11 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     with context.state.index(write=False) as index:
         warnings = index.warnings
         context.step("looking at the mirror", len(wants.scenes))
-        holdings = index.local_scenes_of(wants.scenes)
-        expected = with_endings_on_disk(wants.scenes, holdings.values())
-        described = _with_index_metadata(context, index, expected, holdings) if wants.locked else expected
-        sized = _with_remote_sizes(context, described, holdings)
-        inspection = inspect(context, sized, holdings.values())
+        local_scenes = index.local_scenes_of(wants.scenes)
+        expected = with_endings_on_disk(wants.scenes, local_scenes.values())
+        described = _with_index_metadata(context, index, expected, local_scenes) if wants.locked else expected
+        sized = _with_remote_sizes(context, described, local_scenes)
+        inspection = inspect(context, sized, local_scenes.values())
         scenes = with_endings_on_disk(sized, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         changed = restated(scenes, inspection.observed, comparison)
@@ -267,14 +267,14 @@ def _with_index_metadata(
     context: MirrorContext,
     index: Index,
     scenes: Mapping[SceneId, DesiredScene],
-    holdings: Mapping[SceneId, LocalScene],
+    local_scenes: Mapping[SceneId, LocalScene],
 ) -> Mapping[SceneId, DesiredScene]:
     """Add the metadata of the index to scenes of a lock file that will be moved or unpacked, which writes it again."""
     unpack = context.manifest.mirror.unpack
     rewritten = [
         scene_id
-        for scene_id, held in holdings.items()
-        if held.path != scenes[scene_id].path or (unpack and is_packed_product(held))
+        for scene_id, local in local_scenes.items()
+        if local.path != scenes[scene_id].path or (unpack and is_packed_product(local))
     ]
     if not rewritten:
         return scenes
@@ -283,22 +283,22 @@ def _with_index_metadata(
 
 
 def _with_remote_sizes(
-    context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], holdings: Mapping[SceneId, LocalScene]
+    context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], local_scenes: Mapping[SceneId, LocalScene]
 ) -> Mapping[SceneId, DesiredScene]:
     """Request the sizes of the files of folders that are not in the index: nothing else can prove these files."""
     root = context.state.root
-    untracked = [want for scene_id, want in scenes.items() if scene_id not in holdings and is_folder_of(root, want)]
+    untracked = [want for scene_id, want in scenes.items() if scene_id not in local_scenes and is_folder_of(root, want)]
     return {**scenes, **context.remote_sizes.complete(untracked)} if untracked else scenes
 
 
 def inspect(
-    context: MirrorContext, wants: Mapping[SceneId, DesiredScene], holdings: Iterable[LocalScene]
+    context: MirrorContext, wants: Mapping[SceneId, DesiredScene], local_scenes: Iterable[LocalScene]
 ) -> Inspection:
     """Compare the files of desired scenes, and of scenes of the index, with the folder."""
     return inspect_mirror(
         context.state.root,
         wants,
-        holdings,
+        local_scenes,
         level=context.manifest.transfer.integrity,
         filehash=filehash_of(context.manifest),
         on_step=context.state.on_step,
@@ -406,13 +406,13 @@ def _of_other_form(
     if len(manifest.archives) == 1:
         return staying
     for scene_id, here in inspection.observed.items():
-        want, held = scenes.get(scene_id), here.local
-        if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
+        want, local = scenes.get(scene_id), here.local
+        if want is None or local is None or not here.tracked or here.state is not FileState.INTACT:
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
-        if form_differs(held, want.scene) and held.archive in sources:
+        if form_differs(local, want.scene) and local.archive in sources:
             stem = want.path.removesuffix(want.scene.ending)
-            staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
+            staying[scene_id] = replace(want, path=stem if local.is_folder else stem + (ending_of(local.path) or ZIP))
     return staying
 
 

@@ -1,11 +1,12 @@
-"""A progress bar for notebooks and scripts in Python."""
+"""Pass the events of a run on, with a progress bar in notebooks and scripts."""
 
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.model.events import Event, Failed, Fetched, Progress, Started, Summary
 from sedas_sync.model.text import count, size
 from sedas_sync.operations.context import Listener
@@ -17,6 +18,27 @@ def is_notebook() -> bool:
     """Return whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def summary_of(events: Generator[Event], on_event: Listener, *, progress: bool | None = None) -> Summary:
+    """Pass the events of a run on, and return the summary among them.
+
+    An interrupt ends the run at once, and its threads.
+
+    Args:
+        events: Of a run; closed at the end.
+        on_event: Gets every event.
+        progress: See `shown_progress`.
+    """
+    summary: Summary | None = None
+    with closing(events), shown_progress(on_event, progress=progress) as listener:
+        for event in events:
+            listener(event)
+            if isinstance(event, Summary):
+                summary = event
+    if summary is None:
+        raise SedasSyncError("the run ended without a summary")
+    return summary
 
 
 @contextmanager

@@ -100,13 +100,13 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
     if not plan.search_complete:
         return without_prunes(plan, "nothing is removed: not every scene of the lock file could be looked up")
     with context.state.index(write=False) as index:
-        unwanted = [held for held in index.local_scenes() if held.id not in lock.scenes]
+        unwanted = [local for local in index.local_scenes() if local.id not in lock.scenes]
     wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
     look_up = context.look_up()
     if unwanted and _has_relative_dates(context):
         # The archives' clocks are known only after a request.
         everywhere = archives_of(context.manifest, context.manifest.datasets)
-        look_up.ask(dict.fromkeys((held.id for held in unwanted), everywhere))
+        look_up.ask(dict.fromkeys((local.id for local in unwanted), everywhere))
     decision = _judge(context, wants, {}, unwanted)
     look_up.ask({action.id: archives_of(context.manifest, action.datasets) for action in decision.keep})
     lookup_errors = {failure.id: failure.error for failure in look_up.failures}
@@ -163,12 +163,12 @@ def judge_unwanted(context: MirrorContext, found: SearchResult) -> prune.PruneDe
         found: The search.
     """
     with context.state.index(write=False) as index:
-        unwanted = [held for held in index.local_scenes() if held.id not in found.wants]
+        unwanted = [local for local in index.local_scenes() if local.id not in found.wants]
     offered = {
-        held.id: offer.scenes[held.id]
-        for held in unwanted
+        local.id: offer.scenes[local.id]
+        for local in unwanted
         for offer in found.offers.values()
-        if held.id in offer.scenes
+        if local.id in offer.scenes
     }
     return _judge(context, found.wants, offered, unwanted)
 

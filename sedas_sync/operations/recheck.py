@@ -64,32 +64,32 @@ def settled_searches(context: MirrorContext, manifest: Manifest, now: datetime) 
     return due
 
 
-def _unchanged(root: str, local: Mapping[SceneId, LocalScene]) -> Iterator[tuple[SceneId, Scene]]:
+def _unchanged(root: str, local_scenes: Mapping[SceneId, LocalScene]) -> Iterator[tuple[SceneId, Scene]]:
     """Yield the scenes whose files need not be read, and that are on disk as the catalogue described them."""
     # What cannot be read is not unchanged.
     files = (
-        tree_listing.listing(root, [path for scene in local.values() for path in scene.paths], unreadable={})
-        if local
+        tree_listing.listing(root, [path for scene in local_scenes.values() for path in scene.paths], unreadable={})
+        if local_scenes
         else {}
     )
-    for scene_id, held in local.items():
-        if tree_listing.all_untouched(files, held):
-            scene = _described(held)
-            if scene is not None and form_differs(held, scene) is None:
+    for scene_id, local in local_scenes.items():
+        if tree_listing.all_untouched(files, local):
+            scene = _described(local)
+            if scene is not None and form_differs(local, scene) is None:
                 yield scene_id, scene
 
 
-def _described(held: LocalScene) -> Scene | None:
+def _described(local: LocalScene) -> Scene | None:
     """Return a scene on disk as the catalogue described it; None if the index lacks its metadata.
 
     Sizes and checksums are those of the index, because another archive states others. Links are left out, so that they
     are looked up if a file disappears now.
     """
     try:
-        scene = scene_from_metadata(held.facts)
+        scene = scene_from_metadata(local.facts)
     except (TypeError, ValueError):
         return None
-    here = {file.name: file for file in held.files}
+    here = {file.name: file for file in local.files}
     files = tuple(
         replace(one, url=LINK_LEFT_OUT, size=here[one.name].size, digest=here[one.name].digest)
         for one in scene.assets
@@ -97,7 +97,7 @@ def _described(held: LocalScene) -> Scene | None:
     )
     if len(files) < len(scene.assets):
         return None
-    delivered = held.delivered
+    delivered = local.delivered
     return replace(
         scene, size=delivered.size, digest=delivered.digest, download_url=LINK_LEFT_OUT, offline=None, assets=files
     )

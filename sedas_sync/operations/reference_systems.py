@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sedas_sync.files.extras import load_extra
 from sedas_sync.geometry.areas import Part
 
 _Positions = NDArray[np.float64]
@@ -43,19 +43,39 @@ def in_degrees(parts: Sequence[Part], crs: str | None) -> tuple[list[Part], bool
         The polygons, and whether they come from a projection, so that no edge is longer than 90 degrees of longitude.
 
     Raises:
-        ValueError: The reference system is not known, a package is not installed, or a position is outside its area.
+        ValueError: The reference system is not known, an extra is not installed, or a position is outside its area.
     """
     if crs is None or _is_longitude_latitude(crs):
         return list(parts), False
-    if find_spec("pyogrio") is None or find_spec("pyproj") is None:
-        raise ValueError(
-            f"its coordinates are in {crs[:60]}; converting them needs the extra sedas-sync[vector] "
-            "(pyogrio and pyproj)"
-        )
-    from sedas_sync.operations.gdal import transformer_of  # noqa: PLC0415  # of the extra
-
-    convert, name, bent = transformer_of(crs)
+    convert, name, bent = _transformer_of(crs)
     return [_converted(part, convert, name, bent=bent) for part in parts], bent
+
+
+def _transformer_of(crs: str) -> tuple[_Convert, str, bool]:
+    """Return what converts positions of a reference system to longitude and latitude.
+
+    Args:
+        crs: The reference system, in any form that PROJ reads.
+
+    Returns:
+        The function, the name of the reference system, and whether it is a projection.
+
+    Raises:
+        ValueError: The reference system is not known, or an extra is not installed.
+    """
+    purpose = f"its coordinates are in {crs[:60]}; converting them"
+    pyproj = load_extra("pyproj", "vector", purpose, ValueError)
+    try:
+        source = pyproj.CRS.from_user_input(crs)
+        # Without `always_xy` PROJ expects latitude first in WGS 84; files and this package have longitude first.
+        transformer = pyproj.Transformer.from_crs(source, "EPSG:4326", always_xy=True)
+    except pyproj.exceptions.ProjError:
+        raise ValueError(f"its reference system is not known: {crs[:60]}") from None
+    return (
+        lambda positions: np.column_stack(transformer.transform(positions[:, 0], positions[:, 1])),
+        source.name,
+        not source.is_geographic,
+    )
 
 
 def _is_longitude_latitude(crs: str) -> bool:

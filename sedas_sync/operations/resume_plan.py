@@ -40,7 +40,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     with context.state.index(write=False) as index:
         warnings = index.warnings
         context.state.check_owner(index, take_over=take_over)
-        holdings = {holding.id: holding for holding in index.local_scenes()}
+        local_scenes = {local.id: local for local in index.local_scenes()}
         last = last_run(index)
         begun = last is not None and last.command == saved.command
     check_saved(context, saved)
@@ -54,12 +54,12 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
             if order.id in disk.orders and disk.orders[order.id].order == order.order
         }
         then = replace(disk, orders={**disk.orders, **current})
-        _check_drift(context, saved.plan, then, holdings)
+        _check_drift(context, saved.plan, then, local_scenes)
     plan = make_plan(context, wants, disk, earlier=warnings)
     untouched = tuple(
-        replace(action, local=holdings[action.id])
+        replace(action, local=local_scenes[action.id])
         for action in saved.plan.actions
-        if action.wanted is None and action.id in holdings
+        if action.wanted is None and action.id in local_scenes
     )
     return replace(
         plan,
@@ -93,11 +93,11 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
         _check_drift(context, saved.plan, Disk(inspection=inspection, wants=saved.wants, orders={}, indexed=0), {})
 
 
-def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, holdings: Mapping[SceneId, LocalScene]) -> None:
+def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, local_scenes: Mapping[SceneId, LocalScene]) -> None:
     """Check that a saved plan would be the same now if its scenes were in the archives as they were then."""
     comparison = replace(context.comparison(), identities=saved.identities, either_form=either_form(saved))
     keys = {identity: key for key, identity in saved.identities.items()}
     scenes, orders, _ = with_orders(disk.wants, disk.orders, keys)
     now = choose_actions(scenes, disk.inspection.observed, orders, comparison)
-    if moved := drift(saved, now, holdings):
+    if moved := drift(saved, now, local_scenes):
         raise LockMismatch([f"the mirror has changed since the plan was saved: {one}" for one in moved], hint=_HINT)

@@ -183,12 +183,12 @@ def mirror_settings(mirror: MirrorConfig) -> dict[str, str]:
 
 def _portable(action: Action, kept: Container[SceneId]) -> Action:
     """Return an action without links, and without what is looked at again before it is carried out."""
-    want, held, order = action.wanted, action.local, action.order
+    want, local, order = action.wanted, action.local, action.order
     return replace(
         action,
         after=tuple(scene_id for scene_id in action.after if scene_id not in kept),
         wanted=None if want is None else _without_links(want),
-        local=None if held is None else replace(held, facts=NO_FACTS, digest=None, members=()),
+        local=None if local is None else replace(local, facts=NO_FACTS, digest=None, members=()),
         order=None if order is None else replace(order, download_url=None),
     )
 

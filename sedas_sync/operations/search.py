@@ -72,7 +72,7 @@ def search_archives(
     offers = _search(context, manifest, now, settled, on_found)
     context.step("choosing scenes", sum(len(offer.scenes) for offer in offers.values()))
     selection = _choose(manifest, offers, now, explain=explain)
-    matching = _by_dataset(manifest, selection)
+    matching = _by_dataset(manifest, selection) if settled else {}
     if changed := {name for name in settled if matching[name].keys() != offers[name].scenes.keys()}:
         settled = {name: offer for name, offer in offers.items() if name not in changed}
         offers = _search(context, manifest, now, settled, on_found)

@@ -1,7 +1,7 @@
 """Compare a mirror with its lock file, or with its last apply, by its index and its folder. Offline."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from sedas_sync.model.results import Count
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count, size
 from sedas_sync.model.times import to_iso
-from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
+from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning, wanted_scenes
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.history import departed, last_run, last_success
 from sedas_sync.state.index import Index
@@ -214,28 +214,12 @@ def _save_times(mirror: MirrorState, refreshed: Iterable[LocalScene]) -> None:
         index.put_times(list(same))
 
 
-def _wanted(
-    manifest: Manifest, index: Index, lock: Lock | None, departed_scenes: Container[SceneId]
-) -> Mapping[str, Sequence[SceneId]]:
-    """Return the wanted scenes of each dataset: those of the lock file, and of the last apply if it was not locked."""
-    if lock is None:
-        return index.wanted()
-    locked = lock.by_dataset(manifest.datasets)
-    if index.lock_decides:
-        return locked
-    applied = index.wanted()
-    return {
-        name: tuple(dict.fromkeys((*(i for i in ids if i not in departed_scenes), *applied.get(name, ()))))
-        for name, ids in locked.items()
-    }
-
-
 def _status(
     manifest: Manifest, root: Path, index: Index, lock: Lock | None, folder: Inspection, warnings: Iterable[str]
 ) -> Status:
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
     departed_scenes = departed(index)
-    wanted = _wanted(manifest, index, lock, departed_scenes)
+    wanted = wanted_scenes(manifest, index, lock)
     orders = index.listed_orders()
     present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}

@@ -8,70 +8,22 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
-
-from msgspec import Struct
-from shapely.geometry.base import BaseGeometry
 
 from sedas_sync.geometry import OnRepair
 from sedas_sync.model.text import named
+from sedas_sync.operations import gdal
+from sedas_sync.operations.gdal import FORMATS, Content, Layer
+from sedas_sync.operations.geoparquet import as_geopackage
 
 _MAX_UNPACKED = 512 * 1024 * 1024
 """Largest content of a zip that is read."""
 _HEAD = 64 * 1024
 """Bytes of an XML file in which its first element must be."""
-
-
-class _Format(NamedTuple):
-    """A format of vector files."""
-
-    name: str
-    begin: bytes = b""
-    """The first bytes."""
-    element: str = ""
-    """The first element, if it is XML."""
-
-
-FORMATS: Mapping[str, _Format] = {
-    ".gpkg": _Format("GeoPackage", b"SQLite format 3\0"),
-    ".shp": _Format("shapefile", b"\0\0\x27\x0a"),
-    ".fgb": _Format("FlatGeobuf file", b"fgb"),
-    ".kml": _Format("KML file", element="kml"),
-    ".gml": _Format("GML file", element="featurecollection"),
-    ".gpx": _Format("GPX file", element="gpx"),
-    ".parquet": _Format("GeoParquet file", b"PAR1"),
-    ".geoparquet": _Format("GeoParquet file", b"PAR1"),
-    ".geojson": _Format("GeoJSON file"),
-    ".json": _Format("GeoJSON file"),
-}
-"""By the extension."""
 ZIPS = frozenset({".zip", ".kmz"})
 """Extensions of files with another file in them."""
 _PARQUET = frozenset({".parquet", ".geoparquet"})
 _SIDECARS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
-
-
-class Layer(Struct, frozen=True):
-    """The features of one layer, in the order of the file."""
-
-    shapes: list[BaseGeometry | None]
-    """Their geometries in the layer's reference system, without height."""
-    crs: str | None
-    rows: list[dict[str, Any]]
-    """Their attributes by name; empty if they were not asked for."""
-
-
-class Content(Struct, frozen=True):
-    """A file that GDAL can read."""
-
-    kind: str
-    """The extension."""
-    source: Path | bytes
-    crs: str | None = None
-    """The reference system, if GDAL does not know it."""
 
 
 def read_layers(
@@ -96,12 +48,8 @@ def read_layers(
         on_repair: Close open rings, and report each feature that has one here.
 
     Raises:
-        ValueError: A package is not installed, the file is damaged or has another format, or there is no such layer.
+        ValueError: An extra is not installed, the file is damaged or has another format, or there is no such layer.
     """
-    if find_spec("pyogrio") is None or find_spec("pyproj") is None:
-        raise ValueError("reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
-    from sedas_sync.operations import gdal  # noqa: PLC0415  # of the extra
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about what GDAL leaves out
         content = _content(path)
@@ -131,14 +79,8 @@ def _content(path: Path) -> Content:
 
 
 def _in_memory(kind: str, data: bytes) -> Content:
-    if kind not in _PARQUET:
-        return _checked(Content(kind, data), data)
-    if find_spec("pyarrow") is None:
-        raise ValueError("reading GeoParquet needs the extra sedas-sync[vector-parquet] (pyarrow)")
-    _checked(Content(kind, data), data)
-    from sedas_sync.operations.geoparquet import as_geopackage  # noqa: PLC0415  # of the extra
-
-    return Content(".gpkg", *as_geopackage(data))
+    content = _checked(Content(kind, data), data)
+    return content if kind not in _PARQUET else Content(".gpkg", *as_geopackage(data))
 
 
 def _checked(content: Content, begin: bytes) -> Content:
@@ -174,11 +116,6 @@ def _check_shapefile(name: str, endings: set[str]) -> None:
             f"{name} has no index ({index}); a shapefile consists of several files: "
             "keep .shp, .shx, .dbf and .prj together"
         )
-
-
-def damaged(content: Content) -> ValueError:
-    """Return the error of a file that GDAL cannot read."""
-    return ValueError(f"it cannot be read: it is a damaged {FORMATS[content.kind].name}")
 
 
 # -- zips --------------------------------------------------------------------------------------------------------------

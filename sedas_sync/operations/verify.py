@@ -24,16 +24,14 @@ from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import OnStep, Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below, meets_lock
-from sedas_sync.model.history import SceneState
 from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.order import OrderState
 from sedas_sync.model.results import Finding, VerifiedFile, VerifyReport
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count
 from sedas_sync.operations.context import MirrorContext, filehash_of
-from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
+from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning, wanted_scenes
 from sedas_sync.planning.lock import Lock, LockedFile, LockedScene
-from sedas_sync.state.history import departed
 
 
 class _Task(NamedTuple):
@@ -74,14 +72,13 @@ def verify_mirror(
         state.check_owner(index)
         scenes = {scene.id: scene for scene in index.local_scenes()}
         ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
-        lock_decides = index.lock_decides
-        departed_scenes = departed(index)
-        wanted = {scene_id for ids in index.wanted().values() for scene_id in ids}
-    damaged = bool(warnings)
-    lock = matching_lock_or_warning(manifest, warnings)
+        damaged = bool(warnings)
+        lock = matching_lock_or_warning(manifest, warnings)
+        lock_decides = lock is not None and index.lock_decides
+        wanted = {scene_id for ids in wanted_scenes(manifest, index, lock).values() for scene_id in ids}
     pins, places = _locked_scenes(manifest, lock)
-    if lock is not None and not lock_decides:
-        pins = _still_valid(pins, scenes, departed_scenes, str(lock_path(manifest.name)), warnings)
+    if not lock_decides:
+        pins = _still_valid(pins, scenes, wanted, str(lock_path(manifest.name)), warnings)
     entries, unreadable = _files_on_disk(state.root, scenes, pins, places)
     tasks, done, others = _sort_files(scenes, pins, places, entries, ordered=ordered, wanted=wanted)
     done += _read(
@@ -100,7 +97,7 @@ def verify_mirror(
         mirror=str(state.root),
         files=tuple(sorted(done, key=lambda file: (file.path in others, file.path, file.id or ""))),
         lock=None if lock is None else str(lock_path(manifest.name)),
-        lock_decides=lock is not None and lock_decides,
+        lock_decides=lock_decides,
         warnings=tuple(warnings),
         damaged_index=damaged,
     )
@@ -145,7 +142,7 @@ def _sort_files(
         places: Their paths, as far as the layout needs no more than the lock file has.
         entries: The files on disk.
         ordered: Scenes whose orders are pending.
-        wanted: Scenes that datasets want.
+        wanted: Scenes that have to be on disk.
     """
     tasks = [task for scene in scenes.values() for task in _tasks(scene, pins.get(scene.id))]
     not_indexed = [pin for pin in pins.values() if pin.id not in scenes]
@@ -178,12 +175,12 @@ def _if_missing(file: VerifiedFile, ordered: AbstractSet[SceneId], unreadable: t
 def _still_valid(
     pins: Mapping[SceneId, LockedScene],
     scenes: Mapping[SceneId, LocalScene],
-    departed_scenes: Mapping[SceneId, SceneState],
+    wanted: AbstractSet[SceneId],
     lock: str,
     warnings: list[str],
 ) -> dict[SceneId, LockedScene]:
     """Return the scenes of a lock file without those that a later apply has downloaded again or no longer wants."""
-    current = {pin.id: pin for pin in pins.values() if not _is_outdated(pin, scenes.get(pin.id), departed_scenes)}
+    current = {pin.id: pin for pin in pins.values() if not _is_outdated(pin, scenes.get(pin.id), wanted)}
     if outdated := len(pins) - len(current):
         warnings.append(
             f"{lock}: {count(outdated, 'scene')} changed or removed by an apply since; `sedas-sync lock` updates the "
@@ -192,10 +189,10 @@ def _still_valid(
     return current
 
 
-def _is_outdated(pin: LockedScene, scene: LocalScene | None, departed_scenes: Mapping[SceneId, SceneState]) -> bool:
+def _is_outdated(pin: LockedScene, scene: LocalScene | None, wanted: AbstractSet[SceneId]) -> bool:
     """Return whether an apply has downloaded or removed a scene of the lock file since the file was written."""
     if scene is None:
-        return pin.id in departed_scenes
+        return pin.id not in wanted
     here = scene.delivered.sha256
     return None not in (pin.sha256, here) and pin.sha256 != here
 

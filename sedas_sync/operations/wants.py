@@ -12,7 +12,7 @@ from sedas_sync.model.results import Finding, VerifyReport
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock import matching_lock
-from sedas_sync.operations.lock_file import matching_lock_or_warning
+from sedas_sync.operations.lock_file import matching_lock_or_warning, wanted_scenes
 from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.planning.sources import with_sources
@@ -84,12 +84,10 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     """
     bad = {item.id: item for item in report.repairable if item.id is not None}
     warnings: list[str] = []
+    lock = None if report.lock is None else matching_lock_or_warning(context.manifest, warnings)
+    pins = lock.scenes if lock is not None and report.lock_decides else {}
     with context.state.index(write=False) as index:
-        wanted = index.wanted()
-    lock = None if not report.lock_decides else matching_lock_or_warning(context.manifest, warnings)
-    pins = {} if lock is None else lock.scenes
-    if lock is not None:
-        wanted = lock.by_dataset(context.manifest.datasets)
+        wanted = wanted_scenes(context.manifest, index, lock)
     datasets: dict[SceneId, list[str]] = {}
     for name, ids in wanted.items():
         for scene_id in ids:

@@ -13,7 +13,7 @@ from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import Action
 from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId, Source
-from sedas_sync.model.text import product_id
+from sedas_sync.model.text import is_unicode, product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.lock_file import matching_lock_or_warning
 from sedas_sync.operations.plan import look_at_disk, make_plan
@@ -55,20 +55,20 @@ def explain_scene(
     with context.state.index(write=False) as index:
         warnings = index.warnings
         context.state.check_owner(index)
-        local, placed = list(index.local_scenes()), list(index.orders())
+        local_scenes, placed = list(index.local_scenes()), list(index.orders())
         errors = index.last_errors()
     found = search_archives(context, on_event=on_event, on_found=on_found, explain=True)
-    ids = {item.id for item in local}.union(*(offer.scenes for offer in found.offers.values()))
+    ids = {item.id for item in local_scenes}.union(*(offer.scenes for offer in found.offers.values()))
     scene_id = _resolved(scene_id, ids)
-    held = next((item for item in local if item.id == scene_id), None)
+    local = next((item for item in local_scenes if item.id == scene_id), None)
     order = next((item for item in placed if item.id == scene_id), None)
     scene = next((offer.scenes[scene_id] for offer in found.offers.values() if scene_id in offer.scenes), None)
     reported = list(found.warnings)
     if scene is None:
         scene_id, scene = _beyond_the_search(context, scene_id, ids, reported.append)
     listed = scene is not None
-    if scene is None and held is not None:
-        scene = scene_from_metadata(held.facts)
+    if scene is None and local is not None:
+        scene = scene_from_metadata(local.facts)
     want, action = found.wants.get(scene_id), None
     if want is not None:
         action, warnings = _planned(context, want, warnings)
@@ -78,12 +78,12 @@ def explain_scene(
         listed=listed,
         verdicts={} if scene is None else _verdicts(context, scene, found),
         action=action,
-        held=held,
+        local=local,
         order=order if action is None or action.order is None else action.order,
         last_error=errors.get(scene_id),
         sources=_sources(context, scene_id, want, found),
-        held_from=_held_from(context, held),
-        pruning=None if held is None or want is not None else _pruning(context, held, found),
+        local_from=_local_from(context, local),
+        pruning=None if local is None or want is not None else _pruning(context, local, found),
         archive_warnings=naming(scene_id, reported),
         same_day=same_tile_and_day(scene or Scene(id=scene_id), found),
         in_lock=_in_lock(context, scene_id, warnings),
@@ -188,37 +188,34 @@ def _sources(
     return rank_sources(listed or (() if want is None else want.sources))
 
 
-def _held_from(context: MirrorContext, held: LocalScene | None) -> str | None:
+def _local_from(context: MirrorContext, local: LocalScene | None) -> str | None:
     """Return the key of the archive that a scene was downloaded from, if the manifest has several."""
-    if held is None or len(context.manifest.archives) == 1:
+    if local is None or len(context.manifest.archives) == 1:
         return None
-    return next((key for key, name in context.archives.identities.items() if name == held.archive), None)
+    return next((key for key, name in context.archives.identities.items() if name == local.archive), None)
 
 
-def _pruning(context: MirrorContext, held: LocalScene, found: SearchResult) -> Pruning:
+def _pruning(context: MirrorContext, local: LocalScene, found: SearchResult) -> Pruning:
     """Return what `apply --prune` would do with a scene that matches no dataset."""
     if not found.complete:
         return Pruning(removes=False, reason=Reason(ReasonCode.SEARCH_INCOMPLETE))
     decision = judge_unwanted(context, found)
-    after = next((action.after for action in decision.prune if action.id == held.id), ())
+    after = next((action.after for action in decision.prune if action.id == local.id), ())
     newer = Wants(scenes={scene_id: found.wants[scene_id] for scene_id in after if scene_id in found.wants})
     planned = make_plan(context, newer, look_at_disk(context, newer)).actions
     decision = prune.keep_until_superseded(decision, planned)
     removals, changed = without_changed(
-        context.state.root, (action for action in decision.prune if action.id == held.id)
+        context.state.root, (action for action in decision.prune if action.id == local.id)
     )
     if removals:
         return Pruning(removes=True, reason=removals[0].reason)
-    kept = next((action.reason for action in decision.kept if action.id == held.id), None)
-    doubt = changed.get(held.id) or decision.doubts.get(held.id, "it is kept")
+    kept = next((action.reason for action in decision.kept if action.id == local.id), None)
+    doubt = changed.get(local.id) or decision.doubts.get(local.id, "it is kept")
     return Pruning(removes=False, reason=kept or Reason(ReasonCode.IN_DOUBT, detail=doubt))
 
 
 def _look_up(context: MirrorContext, scene_id: SceneId, warn: Warn) -> Scene | None:
-    try:
-        scene_id.encode()
-    except UnicodeEncodeError:
-        # A lone surrogate stands for a byte that is not text: it cannot be sent to an archive.
+    if not is_unicode(scene_id):  # it cannot be sent to an archive
         return None
     for archive in context.archives.of(context.manifest).values():
         for scene in archive.look_up([scene_id], warn=warn):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 from shapely.geometry import shape
 
-from sedas_sync.errors import ManifestError
+from sedas_sync.files.extras import load_extra
 from sedas_sync.geometry.geojson import outlines
 from sedas_sync.model.arguments import checked
 from sedas_sync.model.scene import FEATURE_PROPERTIES, Scene
@@ -55,7 +55,7 @@ def to_geodataframe(scenes: Iterable[Scene]) -> "GeoDataFrame":
         scenes: From a search, for instance `mirror.search().scenes`.
 
     Raises:
-        ManifestError: Geopandas is not installed.
+        ManifestError: The extra `geopandas` is not installed.
 
     Example:
         import sedas_sync as ss
@@ -64,17 +64,14 @@ def to_geodataframe(scenes: Iterable[Scene]) -> "GeoDataFrame":
             frame = ss.to_geodataframe(mirror.search().scenes)
         print(frame[frame.cloud_cover < 50].id)
     """
-    try:
-        from geopandas import GeoDataFrame  # noqa: PLC0415  # of an extra
-    except ImportError:
-        raise ManifestError("to_geodataframe needs geopandas: pip install 'sedas-sync[geopandas]'") from None
+    geopandas = load_extra("geopandas", "geopandas", "to_geodataframe")
     scenes = _with_names(scenes)
     shapes = [
         None if outline is None else shape(outline.geometry)
         for outline in outlines([scene.footprint for scene in scenes])
     ]
     columns = {name: [getattr(scene, name) for scene in scenes] for name in ("id", *FEATURE_PROPERTIES)}
-    frame = GeoDataFrame(columns, geometry=shapes, crs="EPSG:4326")
+    frame: GeoDataFrame = geopandas.GeoDataFrame(columns, geometry=shapes, crs="EPSG:4326")
     return frame.astype(dict.fromkeys(("start", "stop", "processed"), "datetime64[us, UTC]"))
 
 

@@ -62,8 +62,11 @@ def reason_text(reason: Reason, *, name_orders: bool = True) -> str:
     """
     if not isinstance(reason, Reason):
         raise TypeError(f"reason is {reason!r}; it must be a Reason, such as `action.reason`")
+    text = _TEXTS[reason.code]
+    if "{" not in text:  # most scenes of a plan
+        return text
     cause = "" if reason.cause is None else reason_text(reason.cause, name_orders=name_orders)
-    return _TEXTS[reason.code].format(
+    return text.format(
         here=reason.here,
         there=reason.there,
         amount=size(reason.here) if isinstance(reason.here, int) else "",

@@ -78,11 +78,11 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
         )
     for warning in of.archive_warnings:
         yield "warning", warning
-    if of.held is not None:
-        held = of.held
-        source = "" if of.held_from is None else f", from {of.held_from}"
-        sha256 = held.sha256 or "not computed"
-        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {sha256}"
+    if of.local is not None:
+        local = of.local
+        source = "" if of.local_from is None else f", from {of.local_from}"
+        sha256 = local.sha256 or "not computed"
+        yield "file", f"{local.path}, {size(local.size)}{source}, checked: {local.level.value}, sha256 {sha256}"
     if of.in_lock is not None:
         without = "does not have it: `apply --locked` does not download it, `sedas-sync lock` adds what matches"
         yield "lock", "the lock file " + ("has it" if of.in_lock else without)

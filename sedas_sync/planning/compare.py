@@ -73,23 +73,23 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Scenes that may stay a folder, or a file, although the archive has the other form. None if the form counts only
     for the source that delivered a scene."""
 
-    def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
+    def change(self, local: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""
-        right = meets_lock(held, want)
+        right = meets_lock(local, want)
         if right is not None:
             # A lock file's requirement does not change with the catalogue.
-            return None if right else Reason(ReasonCode.LOCK_DIFFERS, here=held.delivered.sha256)
+            return None if right else Reason(ReasonCode.LOCK_DIFFERS, here=local.delivered.sha256)
         if (
             self.either_form is not None
-            and held.id not in self.either_form
-            and (change := form_differs(held, want.scene))
+            and local.id not in self.either_form
+            and (change := form_differs(local, want.scene))
         ):
             return change
-        source = source_of(held, want, self.identities, several=self.several)
+        source = source_of(local, want, self.identities, several=self.several)
         if source is None:
             return None
         trusted = self.trust_digest and source.archive not in self.ignored
-        return files_differ(held, source.scene, trust_digest=trusted)
+        return files_differ(local, source.scene, trust_digest=trusted)
 
 
 _WITHOUT_ARCHIVES = Comparison(trust_digest=False)
@@ -155,23 +155,23 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
 
 def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> tuple[ActionKind, Reason]:
     """Choose the action of a scene as if it were online."""
-    held = here.local
+    local = here.local
     if want.scene.planned:
         return ActionKind.SKIP, Reason(ReasonCode.PLANNED)
     if here.problem is not None:
         return ActionKind.SKIP, here.problem
-    if held is not None and here.state is FileState.INTACT:
+    if local is not None and here.state is FileState.INTACT:
         if not here.tracked:
             return ActionKind.ADOPT, Reason(ReasonCode.UNTRACKED)
-        if change := comparison.change(held, want):
+        if change := comparison.change(local, want):
             return ActionKind.REPLACE, change
-        if comparison.unpack and not want.scene.is_folder and is_packed_product(held):
+        if comparison.unpack and not want.scene.is_folder and is_packed_product(local):
             return ActionKind.ADOPT, Reason(ReasonCode.PACKED)
-        if held.path != (place := place_of(want, held)):
-            return ActionKind.ADOPT, Reason(ReasonCode.OTHER_PATH, here=held.path, there=place)
+        if local.path != (place := place_of(want, local)):
+            return ActionKind.ADOPT, Reason(ReasonCode.OTHER_PATH, here=local.path, there=place)
         return ActionKind.KEEP, _UNCHANGED
     if here.tracked and here.state is FileState.DAMAGED:
-        folder = held is not None and held.is_folder
+        folder = local is not None and local.is_folder
         return ActionKind.REPLACE, Reason(ReasonCode.FILES_DAMAGED if folder else ReasonCode.DAMAGED)
     if here.path_taken:
         return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN)
@@ -212,11 +212,11 @@ def failed_if_missing(order: Order) -> Order:
     return replace(order, state=OrderState.FAILED, detail=f"not found in the last {order.missing} responses")
 
 
-def _is_unread(held: LocalScene, want: DesiredScene) -> bool:
+def _is_unread(local: LocalScene, want: DesiredScene) -> bool:
     """Return whether a checksum that a lock file requires is not known yet: of a file, or the CRCs of a folder."""
-    if held.packed is None:
-        return want.sha256 is not None and held.sha256 is None
-    return want.sha256 is not None and want.contents is not None and contents_of(held) is None
+    if local.packed is None:
+        return want.sha256 is not None and local.sha256 is None
+    return want.sha256 is not None and want.contents is not None and contents_of(local) is None
 
 
 def restated(
@@ -238,15 +238,15 @@ def restated(
     without_digests = replace(comparison, trust_digest=False)
     found = {}
     for scene_id, here in observed.items():
-        want, held = wants.get(scene_id), here.local
-        if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
+        want, local = wants.get(scene_id), here.local
+        if want is None or local is None or not here.tracked or here.state is not FileState.INTACT:
             continue
-        right = meets_lock(held, want)
+        right = meets_lock(local, want)
         if right is not None:
-            if not right and _is_unread(held, want):
+            if not right and _is_unread(local, want):
                 found[scene_id] = want.scene
             continue
-        source = source_of(held, want, comparison.identities, several=comparison.several)
-        if source is not None and comparison.change(held, want) and not without_digests.change(held, want):
+        source = source_of(local, want, comparison.identities, several=comparison.several)
+        if source is not None and comparison.change(local, want) and not without_digests.change(local, want):
             found[scene_id] = source.scene
     return found

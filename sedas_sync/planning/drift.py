@@ -11,22 +11,22 @@ _SAME = {ActionKind.RESUME: ActionKind.FETCH}
 """A download that was started counts as one that was not."""
 
 
-def drift(plan: Plan, now: Iterable[Action], holdings: Mapping[SceneId, LocalScene]) -> tuple[str, ...]:
+def drift(plan: Plan, now: Iterable[Action], local_scenes: Mapping[SceneId, LocalScene]) -> tuple[str, ...]:
     """Return for each scene how the mirror has changed since a plan was made.
 
     Args:
         plan: The saved plan.
         now: The actions for the same scenes now, as if the archives had not changed.
-        holdings: The scenes of the index now.
+        local_scenes: The scenes of the index now.
     """
-    return tuple(_drifted(plan, {action.id: action for action in now}, holdings))
+    return tuple(_drifted(plan, {action.id: action for action in now}, local_scenes))
 
 
-def _drifted(plan: Plan, now: Mapping[SceneId, Action], holdings: Mapping[SceneId, LocalScene]) -> Iterator[str]:
+def _drifted(plan: Plan, now: Mapping[SceneId, Action], local_scenes: Mapping[SceneId, LocalScene]) -> Iterator[str]:
     for then in plan.actions:
         today = now.get(then.id)
         if then.wanted is None or today is None:
-            if not _same_file(then.local, holdings.get(then.id)):
+            if not _same_file(then.local, local_scenes.get(then.id)):
                 yield f"{then.id}: the plan would {then.kind.value} {then.path}, but that file is gone"
         elif _comparable(then) != _comparable(today):
             yield (f"{then.id}: the plan has {_in_words(then)}, now it would be {_in_words(today)}")

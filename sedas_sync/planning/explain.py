@@ -54,12 +54,12 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """For each dataset, why the scene does not match it; None if it does."""
     action: Action | None
     """Its action in the plan; None if it matches no dataset."""
-    held: LocalScene | None
+    local: LocalScene | None
     order: Order | None
     last_error: str | None
     sources: tuple[Source, ...] = ()
     """Its sources, best first, if the manifest has several archives."""
-    held_from: str | None = None
+    local_from: str | None = None
     """Key of the archive that the file was downloaded from; None if it is unknown or there is only one archive."""
     pruning: Pruning | None = None
     """None if the scene matches a dataset or is not on disk."""
@@ -75,7 +75,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     @property
     def known(self) -> bool:
         """Whether an archive or the mirror has something about the scene."""
-        return bool(self.scene or self.held or self.order or self.archive_warnings)
+        return bool(self.scene or self.local or self.order or self.archive_warnings)
 
     @property
     def next(self) -> str:
@@ -86,7 +86,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
             return "nothing, until it can be read"
         if self.action is not None:
             return _NEXT[self.action.kind]
-        if self.held is not None:
+        if self.local is not None:
             goes = self.pruning is not None and self.pruning.removes
             if self.pruning is not None and self.pruning.reason.code is ReasonCode.LOST:
                 return (

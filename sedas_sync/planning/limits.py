@@ -203,14 +203,14 @@ def _many(count: int, on_disk: int) -> str:
 
 
 def _keep(action: Action) -> Action:
-    held = action.local
-    if held is None:
+    local = action.local
+    if local is None:
         return action
     return replace(
         action,
         kind=ActionKind.KEEP,
-        path=held.path,
-        size=held.size,
+        path=local.path,
+        size=local.size,
         reason=Reason(ReasonCode.NOT_CONFIRMED, cause=action.reason),
         order=None,
         replaces=False,

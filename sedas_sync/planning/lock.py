@@ -136,7 +136,7 @@ def hashes_of_rules(manifest: Manifest) -> dict[str, str]:
 def lock_scenes(
     head: LockHead,
     actions: Iterable[Action],
-    held: Mapping[SceneId, LocalScene],
+    local_scenes: Mapping[SceneId, LocalScene],
     before: Lock | None = None,
     contents: Mapping[SceneId, str | None] = NOTHING,
 ) -> Lock:
@@ -148,7 +148,7 @@ def lock_scenes(
     Args:
         head: What the plan was made from.
         actions: The plan's actions.
-        held: Intact local scenes.
+        local_scenes: Those that are intact.
         before: The previous lock file.
         contents: What zips on disk contain.
     """
@@ -158,7 +158,7 @@ def lock_scenes(
     for action in actions:
         if action.wanted is None or (action.kind is ActionKind.SKIP and not action.is_unreadable):
             continue
-        want, scene, local, pin = action.wanted, action.wanted.scene, held.get(action.id), old.get(action.id)
+        want, scene, local, pin = action.wanted, action.wanted.scene, local_scenes.get(action.id), old.get(action.id)
         size, sha256 = _size(want), None
         same = local is not None and pin is not None and _is_same_product(local, pin, contents)
         if same and pin is not None:
@@ -198,9 +198,9 @@ def _same_names(scene: Scene, pin: LockedScene) -> bool:
     return {file.name for file in scene.assets} == pin.files.keys()
 
 
-def _files(want: DesiredScene, held: LocalScene | None, before: LockedScene | None) -> Mapping[str, LockedFile]:
-    if held is not None:
-        return NOTHING if held.packed else _files_of(held)
+def _files(want: DesiredScene, local: LocalScene | None, before: LockedScene | None) -> Mapping[str, LockedFile]:
+    if local is not None:
+        return NOTHING if local.packed else _files_of(local)
     old = NOTHING if before is None else before.files
     if want.scene.unlisted:
         return old
@@ -214,21 +214,21 @@ def _files(want: DesiredScene, held: LocalScene | None, before: LockedScene | No
     return files or NOTHING
 
 
-def _files_of(held: LocalScene) -> Mapping[str, LockedFile]:
-    return {file.name: LockedFile(file.size, file.sha256) for file in held.members} or NOTHING
+def _files_of(local: LocalScene) -> Mapping[str, LockedFile]:
+    return {file.name: LockedFile(file.size, file.sha256) for file in local.members} or NOTHING
 
 
-def _unpacked(held: LocalScene | None, before: LockedScene | None, sha256: str | None) -> Mapping[str, LockedFile]:
+def _unpacked(local: LocalScene | None, before: LockedScene | None, sha256: str | None) -> Mapping[str, LockedFile]:
     """Return the files of a product that is unpacked here, or was where the lock file was written before."""
-    if held is not None and held.packed:
-        return _files_of(held)
+    if local is not None and local.packed:
+        return _files_of(local)
     return before.unpacked if before is not None and sha256 is not None and before.sha256 == sha256 else NOTHING
 
 
-def _contents(held: LocalScene | None, before: LockedScene | None, sha256: str | None) -> str | None:
+def _contents(local: LocalScene | None, before: LockedScene | None, sha256: str | None) -> str | None:
     if before is not None and sha256 is not None and before.sha256 == sha256 and before.contents is not None:
         return before.contents
-    return contents_of(held) if held is not None and held.packed is not None else None
+    return contents_of(local) if local is not None and local.packed is not None else None
 
 
 def _size(want: DesiredScene) -> int | None:

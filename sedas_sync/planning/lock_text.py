@@ -100,6 +100,8 @@ def loads(text: str, source: str) -> Lock:
     """
     first, _, rest = text.partition("\n")
     head = _head(_object(first, source, 1), source)
+    if "\r" in rest:
+        rest = rest.replace("\r\n", "\n")
     count = rest.count("\n") + (rest[-1:] not in ("", "\n"))
     try:
         # All lines at once are read several times as fast as one by one.
@@ -107,8 +109,9 @@ def loads(text: str, source: str) -> Lock:
         _check(pins)
     except (ValueError, RecursionError):
         pins = []
-    if len(pins) != count:
-        lines = rest.removesuffix("\n").replace("\r\n", "\n").split("\n")
+    # To this decoder the end of a line is white space: it takes two scenes on one line, and a line without any.
+    if len(pins) != count or rest.count("}\n{") + bool(pins) != count:
+        lines = rest.removesuffix("\n").split("\n")
         pins = [_scene(_object(line, source, number), source, number) for number, line in enumerate(lines, 2)]
     scenes = {pin.id: pin for pin in pins}
     if len(scenes) < len(pins):

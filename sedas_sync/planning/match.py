@@ -111,10 +111,11 @@ def footprint_exclusions(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequ
 
 def _batch_of_exclusions(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Exclusion | None]:
     shapes = footprints([scene.footprint for scene in scenes])
-    meeting = [aois[name].intersects_each(shapes) for name in dataset.aoi]
+    met = map(any, zip(*(aois[name].intersects_each(shapes) for name in dataset.aoi), strict=True))
+    suffices = dataset.min_aoi_coverage is None
     return [
-        _one_footprint(dataset, aois, scene, shape, met=any(met))
-        for scene, shape, *met in zip(scenes, shapes, *meeting, strict=True)
+        None if meets and suffices else _one_footprint(dataset, aois, scene, shape, met=meets)
+        for scene, shape, meets in zip(scenes, shapes, met, strict=True)
     ]
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from sedas_sync.manifest import Dataset
 from sedas_sync.model.product_types import nearest_type
 from sedas_sync.model.scene import Scene, SceneId
+from sedas_sync.model.similar import did_you_mean
 from sedas_sync.model.text import count, named
 from sedas_sync.planning.filters import given_filters
 from sedas_sync.planning.match import Exclusion
@@ -45,7 +46,7 @@ def why_nothing(
     else:
         causes = [f"the archive lists no scene from {start:%Y-%m-%d} to {stop:%Y-%m-%d}{where}{_with(dataset)}"]
     if dataset.product_type and (near := nearest_type(dataset.product_type)):
-        causes.append(f'product_type = "{dataset.product_type}" is not a known type; did you mean "{near}"?')
+        causes.append(f'product_type = "{dataset.product_type}" is not a known type' + did_you_mean(f'"{near}"'))
     return f"dataset {dataset.name}: no scene matches: {'; '.join(causes)}"
 
 

@@ -272,7 +272,7 @@ def warn_of_unlisted(kept: Iterable[Action]) -> list[str]:
 
 def _action(
     kind: ActionKind,
-    held: LocalScene,
+    local: LocalScene,
     reason: Reason,
     *,
     datasets: tuple[str, ...] = (),
@@ -280,11 +280,11 @@ def _action(
 ) -> Action:
     return Action(
         kind=kind,
-        id=held.id,
+        id=local.id,
         datasets=datasets,
-        path=held.path,
-        size=held.size,
+        path=local.path,
+        size=local.size,
         reason=reason,
-        local=held,
+        local=local,
         after=after,
     )

@@ -88,7 +88,7 @@ def select(
     scenes: dict[SceneId, Scene] = {}
     takers: dict[SceneId, tuple[str, ...]] = {}
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    offers: dict[SceneId, list[tuple[Source, ...]]] = defaultdict(list)
+    offers: dict[SceneId, tuple[Source, ...]] = {}
     several = len({key for dataset in manifest.datasets.values() for key in dataset.archive}) > 1
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
@@ -98,7 +98,10 @@ def select(
         for scene in matching:
             # Archives write the id of a product differently; one archive does not.
             scene_id = ids.setdefault(product_id(scene.id), scene.id) if several else scene.id
-            offers[scene_id].append(of_dataset.get(scene.id) or (Source(archive=dataset.archive[0], scene=scene),))
+            offered = of_dataset.get(scene.id) or (Source(archive=dataset.archive[0], scene=scene),)
+            if scene_id in scenes:
+                offered = unique_sources((offers[scene_id], offered))
+            offers[scene_id] = offered
             scenes.setdefault(scene_id, scene)
             names = (*takers.get(scene_id, ()), name)
             takers[scene_id] = shared.setdefault(names, names)
@@ -110,8 +113,8 @@ def select(
                 result.excluded.setdefault(scene_id, {})[name] = why
     paths = paths_of(manifest, scenes, takers)
     for scene_id, scene in scenes.items():
-        offered = unique_sources(offers.pop(scene_id))
-        want = DesiredScene.of(offered[0].archive, scene, datasets=takers[scene_id], path=paths[scene_id])
+        offered = offers.pop(scene_id)
+        want = DesiredScene(scene=scene, datasets=takers[scene_id], path=paths[scene_id], sources=offered)
         result.wants[scene_id] = with_sources(want, offered) if len(offered) > 1 else want
     return result
 
@@ -221,15 +224,11 @@ def paths_of(
 ) -> dict[SceneId, str]:
     """Return the path of each scene, given its datasets; no two scenes share a path."""
     layout = manifest.mirror.layout
-    paths = {
-        scene_id: layout.path(
-            scene,
-            dataset=takers[scene_id][0],
-            archive=manifest.datasets[takers[scene_id][0]].archive[0],
-            extension=scene.ending,
-        )
-        for scene_id, scene in scenes.items()
-    }
+    archives = {name: next(iter(dataset.archive), "") for name, dataset in manifest.datasets.items()}
+    paths = {}
+    for scene_id, scene in scenes.items():
+        dataset = takers[scene_id][0]
+        paths[scene_id] = layout.path(scene, dataset=dataset, archive=archives[dataset], extension=scene.ending)
     for scene_ids in collisions(paths).values():
         for scene_id in scene_ids:
             extension = scenes[scene_id].ending
@@ -239,14 +238,14 @@ def paths_of(
 
 
 def with_endings_on_disk(
-    wants: Mapping[SceneId, DesiredScene], held: Iterable[LocalScene]
+    wants: Mapping[SceneId, DesiredScene], local_scenes: Iterable[LocalScene]
 ) -> dict[SceneId, DesiredScene]:
     """Return desired scenes whose paths have the endings of their files on disk.
 
     A download shows which kind of file a product is: see `sedas_sync.model.file_kind`.
     """
     found = dict(wants)
-    for local in held:
+    for local in local_scenes:
         want = found.get(local.id)
         if want is None or local.path == want.path or local.is_folder or want.scene.is_folder:
             continue

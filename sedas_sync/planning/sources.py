@@ -138,7 +138,7 @@ def _with_source(want: DesiredScene, key: ArchiveKey) -> tuple[Source, ...]:
 
 
 def source_of(
-    held: LocalScene, want: DesiredScene, identities: Mapping[ArchiveKey, ArchiveIdentity], *, several: bool = False
+    local: LocalScene, want: DesiredScene, identities: Mapping[ArchiveKey, ArchiveIdentity], *, several: bool = False
 ) -> Source | None:
     """Return the source that a local scene was downloaded from; None if no source is known to be it.
 
@@ -146,16 +146,16 @@ def source_of(
     bytes shows whether they have changed.
 
     Args:
-        held: The scene on disk.
+        local: The scene on disk.
         want: The same scene, desired.
         identities: `Archive.identity` by key, of the archives that are known.
         several: Whether the manifest has several archives, so that an unknown one can have delivered the scene.
     """
     for source in want.sources:
-        if identities.get(source.archive) == held.archive:
+        if identities.get(source.archive) == local.archive:
             return source
     if len(want.sources) > 1:
         return None
     (only,) = want.sources
     from_another = several or only.archive in identities
-    return None if held.archive and from_another else only
+    return None if local.archive and from_another else only

@@ -93,28 +93,28 @@ def inspect_mirror(
         on_step: Called with the number of files that have been read.
     """
     result = Inspection()
-    held = {scene.id: scene for scene in scenes}
+    local_scenes = {scene.id: scene for scene in scenes}
     if not root.is_dir():
-        result.observed = {scene_id: DiskState(local=scene, tracked=True) for scene_id, scene in held.items()}
+        result.observed = {scene_id: DiskState(local=scene, tracked=True) for scene_id, scene in local_scenes.items()}
         return result
-    tracked = [path for scene in held.values() for path in scene.paths]
+    tracked = [path for scene in local_scenes.values() for path in scene.paths]
     unreadable: tree_listing.Unreadable = {}
     expected = (path for want in wants.values() for path in want.paths)
     files = tree_listing.listing(str(root), tracked, expected, unreadable)
     unknown = files.keys() - tracked
     result.unknown = len(unknown)
     result.bytes = sum(files[path].size for path in tracked if path in files)
-    for scene_id, scene in held.items():
+    for scene_id, scene in local_scenes.items():
         if scene.path.startswith(_STATE):
             files |= _interrupted_move(str(root), scene)
         if tree_listing.all_untouched(files, scene):
             result.observed[scene_id] = DiskState(local=scene, state=FileState.INTACT, tracked=True)
-    others = dict.fromkeys(scene_id for ids in (held, wants) for scene_id in ids if scene_id not in result.observed)
+    others = dict.fromkeys(scene_id for scene_id in (*local_scenes, *wants) if scene_id not in result.observed)
     partials = frozenset(partial_names(str(root)))
     with Pool(_READERS) as readers:
         reading = {}
         for scene_id in others:
-            mine, want = held.get(scene_id), wants.get(scene_id)
+            mine, want = local_scenes.get(scene_id), wants.get(scene_id)
             # The path of a partial download takes long to compute, so it is done only if there are any.
             partial = _partial(str(root), want, partials) if partials and want is not None else 0
             seen = _look(root, mine, want, files, unreadable, partial)
@@ -125,7 +125,7 @@ def inspect_mirror(
                 reading[scene_id] = readers.submit(_read_again, root, mine, files, partial)
             elif want is not None:
                 reading[scene_id] = readers.submit(_examine, root, want, files, level, filehash, partial, mine)
-        for scene_id, places in _with_other_endings(wants, held, files, unknown, unreadable):
+        for scene_id, places in _with_other_endings(wants, local_scenes, files, unknown, unreadable):
             reading[scene_id] = readers.submit(_examine_others, root, places, files, level, filehash)
         _collect(result, reading, on_step)
     named = {problem.here for problem in result.problems}
@@ -153,7 +153,7 @@ def _collect(
 
 def _with_other_endings(
     wants: Mapping[SceneId, DesiredScene],
-    held: Mapping[SceneId, LocalScene],
+    local_scenes: Mapping[SceneId, LocalScene],
     files: Mapping[str, TreeEntry],
     unknown: AbstractSet[str],
     unreadable: Iterable[str],
@@ -176,7 +176,7 @@ def _with_other_endings(
         elif ending := ending_of(path):
             others.setdefault(path.removesuffix(ending), []).append(path)
     for scene_id, want in wants.items() if others else ():
-        if scene_id not in held and not want.scene.is_folder and want.path not in files:
+        if scene_id not in local_scenes and not want.scene.is_folder and want.path not in files:
             paths = others.get(want.path.removesuffix(want.scene.ending), ())
             if paths:
                 yield scene_id, [replace(want, path=path) for path in paths]
@@ -213,65 +213,65 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
     """
     with Pool(_READERS) as readers:
         reading = {
-            scene_id: readers.submit(_restated, root, held, scene)
+            scene_id: readers.submit(_restated, root, local, scene)
             for scene_id, scene in scenes.items()
-            if (held := seen.observed[scene_id].local) is not None
+            if (local := seen.observed[scene_id].local) is not None
         }
         for number, (scene_id, future) in enumerate(reading.items()):
             on_step(Step("rechecking files whose catalogue checksum changed", number, len(reading), "file"))
             before = seen.observed[scene_id]
             try:
-                held = future.result()
+                local = future.result()
             except (OSError, SedasSyncError) as error:
                 seen.warnings.append(f"{scene_id}: cannot be compared with its new digest: {error}")
                 continue
-            if held != before.local:
-                seen.observed[scene_id] = replace(before, local=held)
-                seen.refreshed.append(held)
+            if local != before.local:
+                seen.observed[scene_id] = replace(before, local=local)
+                seen.refreshed.append(local)
 
 
-def _restated(root: str, held: LocalScene, scene: Scene) -> LocalScene:
+def _restated(root: str, local: LocalScene, scene: Scene) -> LocalScene:
     """Return a local scene with those of the new checksums that its files have."""
     stated = {file.name: file.digest for file in scene.files}
-    if (packed := held.packed) is not None:
-        held = with_crcs(root, held)
-        return replace(held, packed=replace(packed, digest=_new_digest(root, packed, stated.get(""))))
-    held = hashed(root, held)
+    if (packed := local.packed) is not None:
+        local = with_crcs(root, local)
+        return replace(local, packed=replace(packed, digest=_new_digest(root, packed, stated.get(""))))
+    local = hashed(root, local)
     return with_files(
-        held, [replace(file, digest=_new_digest(root, file, stated.get(file.name))) for file in held.files]
+        local, [replace(file, digest=_new_digest(root, file, stated.get(file.name))) for file in local.files]
     )
 
 
-def hashed(root: str, held: LocalScene) -> LocalScene:
+def hashed(root: str, local: LocalScene) -> LocalScene:
     """Return a local scene with the sha256 of every file; files that were not hashed yet are read.
 
     Raises:
         OSError: A file cannot be read.
         TransferError: A folder of its path is a symbolic link or not a folder.
     """
-    if held.sha256 is not None:
-        return held
+    if local.sha256 is not None:
+        return local
     return with_files(
-        held,
+        local,
         [
             file if file.sha256 is not None else replace(file, sha256=check(file.path, root=root, level="size").sha256)
-            for file in held.files
+            for file in local.files
         ],
     )
 
 
-def with_crcs(root: str, held: LocalScene) -> LocalScene:
+def with_crcs(root: str, local: LocalScene) -> LocalScene:
     """Return a local scene with the CRC of every file; files whose CRC is not known yet are read.
 
     Raises:
         OSError: A file cannot be read.
         TransferError: A folder of its path is a symbolic link or not a folder.
     """
-    if contents_of(held) is not None:
-        return held
+    if contents_of(local) is not None:
+        return local
     return with_files(
-        held,
-        [file if file.crc32 is not None else replace(file, crc32=crc32_of(root, file.path)) for file in held.files],
+        local,
+        [file if file.crc32 is not None else replace(file, crc32=crc32_of(root, file.path)) for file in local.files],
     )
 
 
@@ -293,9 +293,9 @@ def _new_digest(root: str, file: LocalFile | PackedFile, stated: str | None) -> 
     return stated if same else file.digest
 
 
-def _interrupted_move(root: str, held: LocalScene) -> dict[str, TreeEntry]:
+def _interrupted_move(root: str, local: LocalScene) -> dict[str, TreeEntry]:
     """Return the files of a scene whose run was killed while it was moved."""
-    found = (tree_listing.look(root, path) for path in held.paths)
+    found = (tree_listing.look(root, path) for path in local.paths)
     return {there.path: there for there in found if there is not None and there.is_file}
 
 
@@ -330,7 +330,7 @@ def file_state(
     return FileState.INTACT if same else FileState.DAMAGED
 
 
-def states_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: False) -> set[FileState]:
+def states_of(root: str, local: LocalScene, stopped: Callable[[], bool] = lambda: False) -> set[FileState]:
     """Return the current states of the files of a local scene.
 
     Raises:
@@ -338,10 +338,10 @@ def states_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda:
         InterruptedError: `stopped` returned true.
         TransferError: A folder of its path is a symbolic link or not a folder.
     """
-    return {file_state(root, file, tree_listing.look(root, file.path), stopped) for file in held.files}
+    return {file_state(root, file, tree_listing.look(root, file.path), stopped) for file in local.files}
 
 
-def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: False) -> FileState:
+def state_of(root: str, local: LocalScene, stopped: Callable[[], bool] = lambda: False) -> FileState:
     """Compare a local scene with the index; a file is read only if its time differs.
 
     A folder with some files missing and the others right is intact, unlike in a plan, which fetches the missing ones.
@@ -352,7 +352,7 @@ def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: 
         InterruptedError: `stopped` returned true.
         TransferError: A folder of its path is a symbolic link or not a folder.
     """
-    states = states_of(root, held, stopped)
+    states = states_of(root, local, stopped)
     for state in (FileState.DAMAGED, FileState.INTACT):
         if state in states:
             return state
@@ -381,16 +381,16 @@ class _MustRead(Enum):
     """Those at the desired scene's path."""
 
 
-def _unreadable(held: LocalScene | None, path: str, error: OSError) -> DiskState:
+def _unreadable(local: LocalScene | None, path: str, error: OSError) -> DiskState:
     """Return the state of a scene of which something cannot be read."""
     detail = f"cannot be read: {error.strerror or error}"
     problem = Reason(ReasonCode.UNREADABLE, here=path, detail=detail)
-    return DiskState(local=held, state=FileState.UNREADABLE, tracked=held is not None, problem=problem)
+    return DiskState(local=local, state=FileState.UNREADABLE, tracked=local is not None, problem=problem)
 
 
 def _look(
     root: Path,
-    held: LocalScene | None,
+    local: LocalScene | None,
     want: DesiredScene | None,
     files: Mapping[str, TreeEntry],
     unreadable: tree_listing.Unreadable,
@@ -400,43 +400,43 @@ def _look(
     there = [] if want is None else [files.get(path) for path in want.paths]
     complete = bool(there) and all(entry is not None and entry.is_file for entry in there)
     if unreadable:
-        paths = (*(held.paths if held is not None else ()), *(want.paths if want is not None else ()))
+        paths = (*(local.paths if local is not None else ()), *(want.paths if want is not None else ()))
         for path in paths:
             if path not in files and (hidden := tree_listing.hidden_by(path, unreadable)):
-                return _unreadable(held, *hidden)
-    if held is not None and any(path in files for path in held.paths):
+                return _unreadable(local, *hidden)
+    if local is not None and any(path in files for path in local.paths):
         # A folder can be at its new path already, with some files left at the old one because of a kill.
-        moved = held.is_folder and complete and want is not None and held.path != want.path
+        moved = local.is_folder and complete and want is not None and local.path != want.path
         return _MustRead.UNTRACKED if moved else _MustRead.INDEXED
     if want is None:
-        return DiskState(local=held, tracked=True)
+        return DiskState(local=local, tracked=True)
     if complete:
         return _MustRead.UNTRACKED
-    state = FileState.DAMAGED if held is None and (any(there) or want.path in files) else FileState.ABSENT
-    seen = DiskState(local=held, state=state, tracked=held is not None, partial=partial)
+    state = FileState.DAMAGED if local is None and (any(there) or want.path in files) else FileState.ABSENT
+    seen = DiskState(local=local, state=state, tracked=local is not None, partial=partial)
     # The folder of a scene whose files are missing does not block it, whatever else is in it.
-    emptied = held is not None and held.is_folder and held.path == want.path and want.path not in files
+    emptied = local is not None and local.is_folder and local.path == want.path and want.path not in files
     seen = seen if emptied else _blocked(root, seen, want)
     return NOTHING_ON_DISK if seen == NOTHING_ON_DISK else seen
 
 
 def _read_again(
-    root: Path, held: LocalScene, files: Mapping[str, TreeEntry], partial: int
+    root: Path, local: LocalScene, files: Mapping[str, TreeEntry], partial: int
 ) -> tuple[DiskState, str | None]:
     """Hash the files of a local scene whose times have changed."""
     current, intact, problem = [], True, None
-    for file in held.files:
+    for file in local.files:
         there = files.get(file.path)
         try:
             right = file_state(str(root), file, there) is FileState.INTACT
         except (FileNotFoundError, SedasSyncError) as error:
             right, problem = False, f"{file.path}: cannot be read: {error}"
         except OSError as error:
-            return _unreadable(held, file.path, error), None
+            return _unreadable(local, file.path, error), None
         intact = intact and right
         current.append(replace(file, mtime_ns=there.mtime_ns) if right and there is not None else file)
     state = FileState.INTACT if intact else FileState.DAMAGED
-    return DiskState(local=with_files(held, current), state=state, tracked=True, partial=partial), problem
+    return DiskState(local=with_files(local, current), state=state, tracked=True, partial=partial), problem
 
 
 def _examine(
@@ -446,7 +446,7 @@ def _examine(
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial: int,
-    held: LocalScene | None,
+    local: LocalScene | None,
 ) -> tuple[DiskState, str | None]:
     """Check the untracked file, or the folder, at the path of a desired scene."""
     entry = files.get(want.path)
@@ -455,8 +455,8 @@ def _examine(
     except (FileNotFoundError, SedasSyncError) as error:
         verdict = Verdict("it cannot be read", f"cannot be read: {error}")
     except OSError as error:
-        return _unreadable(held, want.path, error), None
+        return _unreadable(local, want.path, error), None
     warning = None if verdict.warning is None else f"{want.path}: {verdict.warning}"
     if isinstance(verdict.found, str):
-        return DiskState(local=held, state=FileState.DAMAGED, tracked=False, partial=partial), warning
+        return DiskState(local=local, state=FileState.DAMAGED, tracked=False, partial=partial), warning
     return DiskState(local=verdict.found, state=FileState.INTACT, tracked=False, partial=partial), warning

@@ -136,11 +136,11 @@ class StagedScene:
         scene: The scene with its files.
         path: The path of its folder, relative to the root.
         pinned: The sha256 that a lock requires of each file.
-        held: The scene in the index.
+        local: The scene in the index.
     """
 
     def __init__(
-        self, root: str, scene: Scene, path: str, *, pinned: Mapping[str, str], held: LocalScene | None = None
+        self, root: str, scene: Scene, path: str, *, pinned: Mapping[str, str], local: LocalScene | None = None
     ) -> None:
         self.scene = scene
         self.path = path
@@ -154,7 +154,7 @@ class StagedScene:
         """The bytes that were transferred for them."""
         self._root = root
         self._pinned = pinned
-        self._held = held
+        self._local = local
         self._place = partial_path(scene)
 
     def begin(self) -> tuple[RemoteFile, ...]:
@@ -185,7 +185,7 @@ class StagedScene:
     @property
     def in_the_way(self) -> bool:
         """Whether something else than the folder of the index is at the scene's path."""
-        return is_in_the_way(self._root, self.path, self._held)
+        return is_in_the_way(self._root, self.path, self._local)
 
     def job(self, file: RemoteFile, download: Download, policy: Policy) -> FetchJob:
         """Return the download of one file."""
@@ -210,7 +210,7 @@ class StagedScene:
 
     def commit(self) -> list[str]:
         """Rename the folder into place; see `put_in_place`."""
-        return put_in_place(self._root, self._place, {"id": self.scene.id, "path": self.path}, self._held)
+        return put_in_place(self._root, self._place, {"id": self.scene.id, "path": self.path}, self._local)
 
     def clean(self) -> None:
         """Remove the notes of a scene that has its row in the index."""
@@ -225,9 +225,9 @@ class StagedScene:
 
     def _from_held(self, remote: RemoteFile) -> LocalFile | None:
         """Link a file of the local folder that is right, and return it."""
-        if self._held is None:
+        if self._local is None:
             return None
-        file = next((file for file in self._held.files if file.name == remote.name), None)
+        file = next((file for file in self._local.files if file.name == remote.name), None)
         if file is None or self._pinned.get(remote.name, file.sha256) != file.sha256:
             return None
         if file_differs(file, remote, trust_digest=True):
@@ -245,18 +245,18 @@ class StagedScene:
         _write(self._root, f"{self._place}/{_short(remote.name)}.done", values)
 
 
-def is_in_the_way(root: str, path: str, held: LocalScene | None) -> bool:
+def is_in_the_way(root: str, path: str, local: LocalScene | None) -> bool:
     """Return whether something else than the folder of the index is at the path of a folder."""
     there = safe_tree.stat(root, path)
-    return there is not None and not (_is_ours(path, held) and modes.S_ISDIR(there.st_mode))
+    return there is not None and not (_is_ours(path, local) and modes.S_ISDIR(there.st_mode))
 
 
-def _is_ours(path: str, held: LocalScene | None) -> bool:
+def _is_ours(path: str, local: LocalScene | None) -> bool:
     """Return whether the folder of the index is at this path or below it."""
-    return held is not None and held.is_folder and _within(held.path, path) is not None
+    return local is not None and local.is_folder and _within(local.path, path) is not None
 
 
-def put_in_place(root: str, place: str, note: Mapping[str, Any], held: LocalScene | None) -> list[str]:
+def put_in_place(root: str, place: str, note: Mapping[str, Any], local: LocalScene | None) -> list[str]:
     """Rename the folder `new` to the path of its scene; returns warnings about the folder that was replaced.
 
     Unchanged files of the old folder are removed. Untracked files in it move to the new folder.
@@ -265,7 +265,7 @@ def put_in_place(root: str, place: str, note: Mapping[str, Any], held: LocalScen
         root: The mirror's folder.
         place: The folder of the scene below `partial/`.
         note: What `commit.json` will contain: `id` and `path` of the scene, and what else a later run needs.
-        held: The scene in the index.
+        local: The scene in the index.
 
     Raises:
         TransferError: Something is in the way, or a folder is a symbolic link.
@@ -274,13 +274,13 @@ def put_in_place(root: str, place: str, note: Mapping[str, Any], held: LocalScen
     new, old, path = f"{place}/new", f"{place}/old", str(note["path"])
     safe_tree.sync(root, f"{new}/-")
     _write(root, f"{place}/{_COMMIT}", note)
-    if _is_ours(path, held) and safe_tree.stat(root, path) is not None:
+    if _is_ours(path, local) and safe_tree.stat(root, path) is not None:
         safe_tree.move_folder(root, path, old)
     try:
         safe_tree.move_folder(root, new, path)
     except FileExistsError as error:
         raise TransferError(f"{path}: another file appeared at the scene's path during the download") from error
-    return _retire(root, place, path, held)
+    return _retire(root, place, path, local)
 
 
 def note_of(root: str, place: str) -> dict[str, Any]:
@@ -335,13 +335,13 @@ def left_over(root: str) -> frozenset[str]:
     return frozenset(f"{_PARTIAL}/{name}" for name in partial_names(root) if name.endswith(SUFFIX))
 
 
-def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None]) -> list[str]:
+def recover(root: str, place: str, local_of: Callable[[SceneId], LocalScene | None]) -> list[str]:
     """Finish a replacement that was killed between its renames; returns warnings.
 
     Args:
         root: The mirror's folder.
         place: One of `left_over`.
-        held: Returns the scene in the index.
+        local_of: Returns the scene in the index.
     """
     old = f"{place}/old"
     if safe_tree.stat(root, old) is None:
@@ -353,14 +353,14 @@ def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None])
     if safe_tree.stat(root, path) is None:
         safe_tree.move_folder(root, old, path)
         return []
-    return _retire(root, place, path, held(note["id"]))
+    return _retire(root, place, path, local_of(note["id"]))
 
 
-def _retire(root: str, place: str, path: str, held: LocalScene | None) -> list[str]:
+def _retire(root: str, place: str, path: str, local: LocalScene | None) -> list[str]:
     """Empty the folder that was replaced: only files of the scene are removed."""
     old = f"{place}/old"
-    inner = None if held is None or not held.is_folder else _within(held.path, path)
-    known = {} if held is None or inner is None else {f"{inner}{file.name}": file for file in held.files}
+    inner = None if local is None or not local.is_folder else _within(local.path, path)
+    known = {} if local is None or inner is None else {f"{inner}{file.name}": file for file in local.files}
     warnings = []
     for entry in sorted(tree_listing.scan(root, old)):
         at, shown = f"{old}/{entry.path}", f"{path}/{entry.path}"

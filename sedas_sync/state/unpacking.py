@@ -151,19 +151,19 @@ class ZipUnpacking:
         _clean(self._root, self._place, self._zipped)
 
 
-def finish(root: str, place: str, held: Callable[[SceneId], LocalScene | None]) -> None:
+def finish(root: str, place: str, local_of: Callable[[SceneId], LocalScene | None]) -> None:
     """Remove the zip of a scene whose folder is in the index, after a kill.
 
     Args:
         root: The mirror's folder.
         place: A folder below `partial/`, which may belong to any scene of several files.
-        held: Returns the scene in the index.
+        local_of: Returns the scene in the index.
 
     Raises:
         OSError, TransferError: it cannot be removed.
     """
     note = note_of(root, place)
-    folder = held(note["id"]) if "zip" in note else None
+    folder = local_of(note["id"]) if "zip" in note else None
     files = convert(note.get("files", ()), list[LocalFile])
     if folder is not None and folder.path == note["path"] and set(folder.members) == set(files):
         _clean(root, place, convert(note["zip"], LocalFile))

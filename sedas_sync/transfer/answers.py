@@ -31,6 +31,7 @@ _TOO_MANY = 429
 _SESSIONS = re.compile(r"max session number (\d{1,4}) exceeded", re.IGNORECASE)
 _BUSY = re.compile(rf"{_SESSIONS.pattern}|\bDAT-ZIP-100\b", re.IGNORECASE)
 """Errors of the Copernicus Data Space for one connection too many (its FAQ, 2025-03; the code: CS-SI/eodag 2019)."""
+_RANGE = re.compile(r"bytes +([0-9]{1,18})-([0-9]{1,18})/(\*|[0-9]{1,18})", re.IGNORECASE)
 _TEMPORARY = frozenset({408, 425, 429})
 _LINK_REFUSED = frozenset({401, 403, 404, 409, 410, 422})
 """The link may have expired. With some of these a service also reports that a scene has gone offline."""
@@ -79,14 +80,10 @@ def parse_range(value: str | None) -> tuple[int, int, int | None] | None:
     >>> parse_range("bytes */20") is None
     True
     """
-    unit, _, rest = (value or "").strip().partition(" ")
-    span, _, total = rest.partition("/")
-    first, _, last = span.partition("-")
-    if unit.lower() != "bytes" or not (first.isdigit() and last.isdigit()) or int(last) < int(first):
+    found = _RANGE.fullmatch((value or "").strip())
+    if found is None or int(found[2]) < int(found[1]):
         return None
-    if total == "*":
-        return int(first), int(last) + 1, None
-    return (int(first), int(last) + 1, int(total)) if total.isdigit() else None
+    return int(found[1]), int(found[2]) + 1, None if found[3] == "*" else int(found[3])
 
 
 def is_whole(answer: Answer) -> bool:

@@ -168,8 +168,8 @@ class IncomingFile:
         """Accept the status 416 if all bytes are on disk."""
         note, downloaded = self.partial.note, self.partial.downloaded
         total = answer.headers.get("content-range", "").rpartition("*/")[2]
-        known = downloaded and note is not None and total.isdigit()
-        if known and note is not None and int(total) == downloaded and note.total in (None, downloaded):
+        known = downloaded and note is not None and total == str(downloaded)
+        if known and note is not None and note.total in (None, downloaded):
             self._set_total(start)
             self.proof.size = self.size or start
         elif start:

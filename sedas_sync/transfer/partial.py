@@ -389,10 +389,15 @@ class PartialFile:
         try:
             if self.committed:
                 return
-            found = os.fstat(self.file)
-            if not found.st_size and found.st_nlink == 1:
-                self._unlink(self._file_name)
-                self._unlink(note_name(self._file_name))
+            mine = os.fstat(self.file)
+            if mine.st_size or mine.st_nlink > 1:
+                return
+            with suppress(FileNotFoundError):
+                # A run that lost the lock leaves alone what another one has created since.
+                named = os.stat(self._file_name, dir_fd=self._folder.file, follow_symlinks=False)
+                if os.path.samestat(mine, named):
+                    self._unlink(self._file_name)
+                    self._unlink(note_name(self._file_name))
         finally:
             self._release()
 
@@ -411,7 +416,7 @@ class PartialFile:
 
 
 def _open(folder: int, name: str, shown: str) -> tuple[int, int | None]:
-    """Open or create a partial file; return its descriptor and its length, None if it was created."""
+    """Open or create a partial file; return its descriptor and its length, None if there was none."""
     with suppress(FileExistsError):
         return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), None
     try:
@@ -425,11 +430,12 @@ def _open(folder: int, name: str, shown: str) -> tuple[int, int | None]:
             raise errors.TransferError(f"{shown} in the mirror is a folder") from error
         raise
     found = os.fstat(file)
-    if modes.S_ISREG(found.st_mode) and found.st_nlink == 1:
+    if found.st_size and found.st_nlink == 1 and modes.S_ISREG(found.st_mode):
         return file, found.st_size
     os.close(file)
     if not modes.S_ISREG(found.st_mode):
         raise errors.TransferError(f"{shown} in the mirror is not a regular file")
-    # A kill came between the link to the final path and the removal of this name: the scene must not be touched.
+    # A file with two names: a kill came between the link to the final path and the removal of this name, and the scene
+    # must not be touched. An empty one: a run that stood still and lost the lock deletes it when it ends.
     os.unlink(name, dir_fd=folder)
-    return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), None
+    return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), 0

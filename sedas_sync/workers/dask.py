@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.files.extras import load_extra
 from sedas_sync.workers.claim import WorkerLost
 
 CONNECT_TIMEOUT = 10.0
@@ -32,14 +32,9 @@ def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterato
         timeout: Of the connection, and of each reconnection, seconds.
 
     Raises:
-        ManifestError: `distributed` is not installed, or no scheduler answers.
+        ManifestError: The extra `dask` is not installed, or no scheduler answers.
     """
-    try:
-        distributed: Any = import_module("distributed")
-    except ImportError:
-        raise ManifestError(
-            "Dask is not installed here: install the extra `sedas-sync[dask]`, on every worker too"
-        ) from None
+    distributed = load_extra("distributed", "dask", "a run on a Dask cluster, here and on every worker,")
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

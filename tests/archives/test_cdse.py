@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.cdse.archive import CdseArchive
 from sedas_sync.archives.cdse.kind import KIND, CdseConfig
-from sedas_sync.archives.registry import Opening, open_archive
+from sedas_sync.archives.opening import Opening, open_archive
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import Query
 from sedas_sync.net import redact, session

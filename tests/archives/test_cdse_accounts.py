@@ -99,7 +99,7 @@ def test_wrong_secret_is_not_shown(server, opened, secret):
 
 def test_extra_is_named(server, opened, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyotp", None)
-    with pytest.raises(AuthenticationError, match=r"sedas-sync\[totp\]"):
+    with pytest.raises(AuthenticationError, match=r"CDSE_TOTP_SECRET needs .*sedas-sync\[totp\]"):
         located(server, opened({"CDSE_TOTP_SECRET": SECRET}))
 
 

@@ -169,6 +169,16 @@ def test_file_with_an_unknown_name_can_be_listed_in_products(shelf, write):
     assert (mirror.root / "notes-by-hand.zip").is_file()
 
 
+def test_a_scene_whose_name_is_not_unicode_is_left_out(shelf, write):
+    """A byte that is not UTF-8 is legal in a file's name, and stops nothing."""
+    put(shelf, f"{S2}-copy", "another").rename(shelf / f"{S2}\udcff.zip")
+    with ss.Mirror(write('path = "shelf"')) as mirror:
+        plan = mirror.plan()
+        assert mirror.apply(plan).exit_code == 0
+        assert {path.name for path in mirror.root.glob("*.zip")} == {f"{S1}.zip", f"{S2}.zip", f"{S2_LATER}.zip"}
+    assert any(f"{S2}\\udcff: it is left out" in warning for warning in plan.warnings)
+
+
 def test_links_and_a_second_file_of_a_scene_are_skipped(shelf):
     (shelf / "linked.zip").symlink_to(shelf / f"{S2}.zip")
     (shelf / "elsewhere").symlink_to("/etc")

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 import sedas_sync as ss
+from sedas_sync.archives.opening import Opening, open_archive
 from sedas_sync.archives.plugin_guard import GuardedArchive
 from sedas_sync.archives.protocol import (
     calls_of,
@@ -19,7 +20,6 @@ from sedas_sync.archives.protocol import (
     server_time_of,
     sources_of,
 )
-from sedas_sync.archives.registry import Opening, open_archive
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, StoppedError
 from sedas_sync.manifest import ArchiveConfig
 from sedas_sync.manifest.archive_types import ArchiveType

@@ -201,12 +201,12 @@ def test_a_command_line_without_a_command_shows_the_help(workspace):
     assert ran.err == workspace.run("--help").out
 
 
-def test_a_mistyped_command_gets_a_suggestion(workspace):
-    ran = workspace.run("aply")
+@pytest.mark.parametrize("typed", ["aply", "Apply", "sync"])
+def test_a_mistyped_command_gets_a_suggestion(workspace, typed):
+    ran = workspace.run(typed)
     assert (ran.code, ran.out) == (2, "")
-    assert (
-        ran.err == "error: no such command 'aply'; did you mean apply?\nnext: `sedas-sync --help` lists the commands\n"
-    )
+    error = f"error: no such command '{typed}'; did you mean apply?"
+    assert ran.err == f"{error}\nnext: `sedas-sync --help` lists the commands\n"
     workspace.write(ONE)
     ran = workspace.run("search", "--json", "--format", "csv")
     assert ran.code == ran.json["exit_code"] == 2

@@ -22,6 +22,8 @@ def ring(west, south, east, north):
     return f"POLYGON (({west} {south}, {east} {south}, {east} {north}, {west} {north}, {west} {south}))"
 
 
+ANTARCTIC = ["180 -84.7", "180 -90", "-180 -90", "-180 -84.7", "0 -70"]
+
 # -- the two readings -------------------------------------------------------------------------------------------------
 
 
@@ -41,6 +43,12 @@ def ring(west, south, east, north):
         (
             "POLYGON ((-178 -20, -178 -16, -179 -16, 178 -16, 177 -17, 177 -20, -178 -20))",
             [(178, -20, 180, -16), (-180, -20, -178, -16)],
+        ),
+        # An edge along a pole is a point, in either direction, wherever the outline begins.
+        *(
+            (f"POLYGON (({', '.join([*turned[first:], *turned[:first], turned[first]])}))", None)
+            for turned in (ANTARCTIC, ANTARCTIC[::-1])
+            for first in range(len(ANTARCTIC))
         ),
         # A position beside the antimeridian is on it.
         (

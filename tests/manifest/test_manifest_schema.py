@@ -245,7 +245,7 @@ SLOTS = [
 ]
 OF_OTHER_TABLES = (
     *("aoi", "archive", "start", "end", "sensor", "satellite", "source_group"),
-    *("instrument", "product_type", "tile", "polarisation", "filters"),
+    *("instrument", "product_type", "tile", "polarisation", "filters", "recheck"),
 )
 NOT_IN_THE_SCHEMA = {
     # References to other tables, geometry and contradictions: only `validate` reports these.

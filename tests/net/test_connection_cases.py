@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import sys
 import threading
 import time
 from contextlib import closing
@@ -351,9 +352,9 @@ def test_socks_proxy_that_refuses_is_named_without_its_password(tmp_path, live, 
 
 
 def test_socks_proxy_without_the_extra_names_it(tmp_path, live, monkeypatch):
-    monkeypatch.setattr(policy, "find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "socks", None)
     monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
-    with pytest.raises(errors.TransferError, match=r"install sedas-sync\[socks\]"):
+    with pytest.raises(errors.TransferError, match=r"a SOCKS proxy, needs .* 'sedas-sync\[socks\]'"):
         fetch(job(f"https://{HOST}/a.zip", tmp_path), live)
 
 

@@ -99,8 +99,9 @@ def test_circle_of_redirects_ends(server, tmp_path, live):
     assert len(server.seen) == 6
 
 
-def test_redirect_to_an_invalid_url_is_reported(server, tmp_path, live):
-    server.paths["/a"] = Served(b"", faults=["redirect:http://[::1/x"])
+@pytest.mark.parametrize("location", ["http://[::1/x", "http://a b/x", "http://a:99999/x"])
+def test_redirect_to_an_invalid_url_is_reported(server, tmp_path, live, location):
+    server.paths["/a"] = Served(b"", faults=[f"redirect:{location}"])
     with pytest.raises(errors.TransferError, match="redirects to an invalid URL"):
         get(server.url("/a"), tmp_path, live)
 
@@ -116,7 +117,17 @@ def test_portal_behind_a_redirect_asks_for_a_new_link_at_once(server, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://h/a.zip", "file:///etc/passwd", "h/a.zip", "http://", "http://h:x/", "https://[/"]
+    "url",
+    [
+        "ftp://h/a.zip",
+        "file:///etc/passwd",
+        "h/a.zip",
+        "http://",
+        "http://h:x/",
+        "https://[/",
+        "https://a b/c",
+        "https://a<b/c",
+    ],
 )
 def test_links_that_are_not_http_are_refused(tmp_path, live, url):
     with pytest.raises(errors.TransferError, match="not a valid http or https URL"):

@@ -80,7 +80,7 @@ def test_message_lists_all_searched_places(tmp_path):
     assert HOST in message
     assert "SEDAS_USERNAME and SEDAS_PASSWORD are not set" in message
     assert f"{tmp_path / '.netrc'} (no such file)" in message
-    assert "sedas-sync[keyring] is not installed" in message
+    assert "the system keyring needs the extra \"keyring\": pip install 'sedas-sync[keyring]'" in message
     assert "prompt" in message
 
 

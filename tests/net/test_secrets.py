@@ -19,7 +19,8 @@ from stac_server import StacServer
 from sedas_sync.archives.cdse.archive import CdseArchive
 from sedas_sync.archives.cdse.kind import TOTP, CdseConfig
 from sedas_sync.archives.cdse.kind import VARIABLES as CDSE
-from sedas_sync.archives.registry import BUILT_IN, Opening, open_archive
+from sedas_sync.archives.opening import Opening, open_archive
+from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.archives.stac import access
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, token_variables

@@ -266,6 +266,15 @@ def test_usage_errors(workspace, offered, arguments):
     assert workspace.run("adopt", *arguments).code == 2
 
 
+def test_a_name_that_is_not_unicode_is_not_looked_up(workspace, offered):
+    put(workspace.mirror, **{"A.zip": offered["A"], "unknown-\udcff.zip": offered["B"]})
+    workspace.write(MAY)
+    ran = workspace.run("adopt", "--all", "--json")
+    assert ran.code == 0
+    results = {file["file"]: file["result"] for file in ran.json["files"]}
+    assert results == {"A.zip": "adopted", "unknown-?.zip": "unwanted"}
+
+
 @pytest.mark.parametrize("option", ["--dry-run", "--all"])
 def test_a_failed_search_blames_no_file(workspace, sandbox, offered, option):
     from sedas_sync.sandbox import Faults, Rule

@@ -1,7 +1,7 @@
 """AOI files: what is read, and what is said about those that cannot be."""
 
-import importlib.util
 import json
+import sys
 import zipfile
 
 import pytest
@@ -9,7 +9,7 @@ import shapely
 from shapely import MultiPolygon, Polygon, box
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.operations import aoi_file, vector_file
+from sedas_sync.operations import aoi_file
 from sedas_sync.operations.aoi_file import read_aoi
 from sedas_sync.operations.load import load_manifest
 
@@ -104,12 +104,14 @@ def test_a_file_too_large_to_be_an_aoi_is_not_read(write, monkeypatch):
         read_aoi(write("a.wkt", SQUARE.wkt))
 
 
-@pytest.mark.parametrize("name", ["a.gpkg", "a.shp", "a.zip"])
-def test_vector_files_name_the_extra_they_need(write, monkeypatch, name):
-    real = importlib.util.find_spec
-    monkeypatch.setattr(vector_file, "find_spec", lambda n: None if n == "pyogrio" else real(n))
-    with pytest.raises(ValueError, match=r"needs the extra sedas-sync\[vector\]"):
-        read_aoi(write(name, b"x"))
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.gpkg", b"SQLite format 3\0"), ("a.kml", b"<kml/>"), ("a.geojson", json.dumps(GEOJSON).encode())],
+)
+def test_vector_files_name_the_extra_they_need(write, monkeypatch, name, content):
+    monkeypatch.setitem(sys.modules, "pyogrio", None)
+    with pytest.raises(ValueError, match=r"reading a (\w+ file|GeoPackage) needs the extra .*sedas-sync\[vector\]"):
+        read_aoi(write(name, content), layer="a" if name == "a.geojson" else None)
 
 
 # ------------------------------------------------------------------------------------- with the extra

@@ -126,6 +126,32 @@ def test_a_missing_scene_whose_place_the_lock_does_not_tell(locked, put):
     assert (locked.mirror / "Sentinel-2A" / "E.zip").read_bytes() == files["E"]
 
 
+def test_a_scene_that_was_locked_since_belongs_to_its_dataset(locked, put):
+    rules = RULES.replace("2019-05-31", "2019-05-04")
+    later = RULES.replace("2019-05-01", "2019-05-05")
+    locked.write(f"[dataset.d]\n{rules}[dataset.later]\n{later}", mirror='layout = "{dataset}/{satellite}/{id}"')
+    assert locked.run("apply", "--update-lock").code == 0
+    files = put("ABCDE")
+    assert locked.run("lock").code == 0
+    assert locked.run("verify", "--repair").code == 0
+    assert (locked.mirror / "later" / "Sentinel-2A" / "E.zip").read_bytes() == files["E"]
+
+
+def test_a_scene_that_left_need_not_be_there_and_has_to_be_right_if_it_is(locked, put):
+    locked.write(f"[dataset.d]\n{RULES}latest = 3\n", transfer="retries = 0")
+    assert locked.run("lock").code == 0
+    assert locked.run("apply").code == 0
+    put("ABCDE")
+    assert locked.run("apply").code == 0
+    summary = locked.run("status", "--json").json["summary"]
+    assert (summary["wanted"], summary["unwanted"], summary["missing"]) == (3, 2, 0), "A and B left"
+    by_lock = {scene["id"]: scene["by_lock"] for scene in locked.run("verify", "--json").json["scenes"]}
+    assert by_lock == {"A": False, "B": True, "C": True, "D": True, "E": False}, "the lock file has B, C and D"
+    (locked.mirror / "B.zip").unlink()
+    assert locked.run("verify", "--repair").code == 0
+    assert locked.run("report", "--json").json["scenes"] == 5
+
+
 def test_what_a_prune_removed_is_not_missing(locked, put):
     """A repair would fetch it, and the next prune would remove it again."""
     rules = RULES + "latest = 3\n"
@@ -142,6 +168,7 @@ def test_what_a_prune_removed_is_not_missing(locked, put):
     assert "1 scene changed or removed" in ran.json["warnings"][0]
     assert locked.run("status", "--json").json["summary"]["missing"] == 0
     assert set(locked.files()) == {"C.zip", "D.zip", "E.zip"}
+    assert locked.run("report", "--json").json["scenes"] == 3, "B is not missing"
     put("ABCDEF")
     again = locked.run("apply", "--prune", "--update-lock", "--json")
     assert not [event for event in again.events if event["event"] == "warning"], "the lock file is updated"
@@ -268,6 +295,15 @@ def test_status_names_files_outside_the_lock(locked, put):
     locked.run("apply", "--locked")
     assert locked.run("status", "--json").json["summary"]["unwanted"] == 1
     assert "1 file not in the lock" in locked.run("status").out
+
+
+def test_scenes_of_a_dataset_that_was_removed_are_unwanted(workspace, put):
+    put("AB")
+    workspace.write(f'{DATASET}[dataset.named]\nproducts = ["B"]\n'.replace("2019-05-31", "2019-05-01"))
+    assert workspace.run("apply").code == 0
+    workspace.write(DATASET.replace("2019-05-31", "2019-05-01"))
+    summary = workspace.run("status", "--json").json["summary"]
+    assert (summary["wanted"], summary["unwanted"]) == (1, 1)
 
 
 def test_looks_write_nothing(locked):

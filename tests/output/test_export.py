@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -136,36 +137,28 @@ def test_apply_refuses_to_overwrite_other_files_before_it_starts(workspace):
 
 
 def test_a_catalogue_that_cannot_be_written_fails_the_run(workspace):
-    """A stranger that comes while the run is under way: the scenes are there, the catalogue is not, and it is said."""
+    """A folder of someone else appears while the run is under way: the scenes are there, and the catalogue is not."""
     workspace.write(OPTICAL)
-    hook = workspace.path / "sitecustomize.py"
-    hook.write_text(
-        "import sedas_sync.api as m\n"
-        "run = m.Mirror.apply\n"
-        "def apply(self, *a, **k):\n"
-        "    done = run(self, *a, **k)\n"
-        "    (self.root.parent / 'stac').mkdir()\n"
-        "    (self.root.parent / 'stac' / 'x').touch()\n"
-        "    return done\n"
-        "m.Mirror.apply = apply\n"
-    )
-    ran = workspace.own_process.run("apply", "--export", "stac", PYTHONPATH=str(workspace.path))
+    ran = workspace.run("apply", "--export", "stac", "--exec", f"mkdir -p {workspace.path}/stac/x")
     assert ran.code == 1
     assert "error: the catalogue was not written: " in ran.err
     assert len(workspace.files()) == 4
 
 
-def test_error_without_pystac_names_the_extra(applied):
-    blocker = applied.path / "site"
-    blocker.mkdir()
-    (blocker / "sitecustomize.py").write_text(
-        "import importlib.util as u\nfind = u.find_spec\n"
-        "u.find_spec = lambda name, *a: None if name == 'pystac' else find(name, *a)\n"
-    )
-    for command in (["export", "--format", "stac"], ["apply", "--export", "stac"]):
-        ran = applied.own_process.run(*command, PYTHONPATH=str(blocker))
-        assert ran.code == 2
-        assert 'pip install "sedas-sync[stac]"' in ran.err
+@pytest.mark.parametrize(
+    ("hidden", "arguments", "extra"),
+    [
+        ("pystac", ("export", "--format", "stac"), "stac"),
+        ("pystac", ("apply", "--export", "stac"), "stac"),
+        ("pystac", ("export", "--format", "geoparquet", "--out", "x.parquet"), "stac-geoparquet"),
+        ("rustac", ("export", "--format", "geoparquet", "--out", "x.parquet"), "stac-geoparquet"),
+    ],
+)
+def test_error_names_the_extra_of_a_format(applied, monkeypatch, hidden, arguments, extra):
+    monkeypatch.setitem(sys.modules, hidden, None)
+    ran = applied.run(*arguments)
+    assert ran.code == 2
+    assert f"needs the extra \"{extra}\": pip install 'sedas-sync[{extra}]'" in ran.err
 
 
 def test_geojson_opens_in_gdal(applied):

@@ -23,7 +23,7 @@ from sedas_sync.output.export import catalogue
 from sedas_sync.output.export import stac as as_stac
 from sedas_sync.output.export.inventory import ExportEntry
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
-from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, as_csv, as_geojson
+from sedas_sync.output.export.tables import LOCAL_COLUMNS, TableRow, as_csv, as_geojson
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -133,7 +133,9 @@ scenes = st.builds(
 def entries_of(some):
     unique = {scene.id: scene for scene in some}
     return [
-        ExportEntry(held=holding(one, f"{number}.zip", metadata_of(unique[one])), datasets=("d",) if number % 2 else ())
+        ExportEntry(
+            local=holding(one, f"{number}.zip", metadata_of(unique[one])), datasets=("d",) if number % 2 else ()
+        )
         for number, one in enumerate(sorted(unique))
     ]
 
@@ -170,17 +172,17 @@ def test_tables_can_be_read_back_for_any_metadata(some):
     import io
 
     entries = entries_of(some)
-    rows = [TableRow(entry.scene, entry.datasets, entry.held) for entry in entries]
+    rows = [TableRow(entry.scene, entry.datasets, entry.local) for entry in entries]
     collection = json.loads("".join(as_geojson(rows)))
     assert [feature["id"] for feature in collection["features"]] == [entry.id for entry in entries]
-    table = list(csv.DictReader(io.StringIO("".join(as_csv(rows, HELD_COLUMNS)), newline="")))
+    table = list(csv.DictReader(io.StringIO("".join(as_csv(rows, LOCAL_COLUMNS)), newline="")))
     assert [line["id"] for line in table] == [entry.id for entry in entries]
-    assert all(tuple(line) == HELD_COLUMNS for line in table)
+    assert all(tuple(line) == LOCAL_COLUMNS for line in table)
 
 
 def test_broken_metadata_leaves_what_the_index_knows():
     for facts in ("{", "[]", "{}", '{"id": "B", "start": "never"}', '{"id": "B"}'):
-        assert ExportEntry(held=holding("A", facts=facts), datasets=()).scene.id == "A"
+        assert ExportEntry(local=holding("A", facts=facts), datasets=()).scene.id == "A"
 
 
 # -- the folder ------------------------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ def test_broken_metadata_leaves_what_the_index_knows():
 def make(place, *names, content="x"):
     entries = [
         ExportEntry(
-            held=holding(name, facts=metadata_of(Scene(id=name, start=datetime(2020, 1, 1, tzinfo=UTC)))),
+            local=holding(name, facts=metadata_of(Scene(id=name, start=datetime(2020, 1, 1, tzinfo=UTC)))),
             datasets=("d",),
         )
         for name in names

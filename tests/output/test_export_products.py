@@ -72,7 +72,7 @@ def entry(name, **facts):
         archive="",
         facts=metadata_of(scene),
     )
-    return ExportEntry(held=held, datasets=("d",))
+    return ExportEntry(local=held, datasets=("d",))
 
 
 def unpacked(applied, folder):
@@ -105,7 +105,7 @@ def unpacked(applied, folder):
             facts=facts,
             members=members,
         )
-        entries.append(ExportEntry(held=held, datasets=("d",)))
+        entries.append(ExportEntry(local=held, datasets=("d",)))
     place = folder.parent / "of-folders"
     place.mkdir()
     to_mirror = os.path.relpath(folder, place)

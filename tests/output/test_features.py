@@ -1,6 +1,5 @@
 """Scenes as GeoJSON and as a GeoDataFrame."""
 
-import builtins
 import json
 from datetime import UTC, datetime
 
@@ -65,16 +64,3 @@ def test_orbit_and_tile_are_those_of_the_catalogue_or_the_name():
     assert frame.tile.tolist() == ["30UXC", "31UCT"]
     (feature,) = ss.to_geojson([ss.Scene(id=named)])["features"]
     assert feature["properties"] == {"relative_orbit": 37, "tile": "30UXC"}
-
-
-def test_without_geopandas_the_error_names_the_extra(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *arguments):
-        if name == "geopandas":
-            raise ImportError(name)
-        return real(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ss.SedasSyncError, match=r"pip install 'sedas-sync\[geopandas\]'"):
-        ss.to_geodataframe(SCENES)

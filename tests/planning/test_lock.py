@@ -168,7 +168,12 @@ def test_windows_line_ends_are_read_too():
     assert loads(dumps(lock).replace("\n", "\r\n"), "x") == lock
 
 
+def test_spaces_at_the_ends_of_lines_are_read_too():
+    assert loads(GOOD.replace("\n", " \n"), "x") == loads(GOOD, "x")
+
+
 GOOD = dumps(lock_of(BASE, [LockedScene("A", ("d",)), LockedScene("B", ("d",))]))
+TWO_ON_ONE_LINE = '{"id": "C", "datasets": ["d"]} {"id": "D", "datasets": ["d"]}'
 
 
 @pytest.mark.parametrize(
@@ -197,6 +202,11 @@ GOOD = dumps(lock_of(BASE, [LockedScene("A", ("d",)), LockedScene("B", ("d",))])
         (GOOD + '{"id": "A", "datasets": ["d"]}\n', "m.lock: line 4: duplicate entry for scene A"),
         (GOOD + '1, {"id": "C", "datasets": ["d"]}\n', "line 4: not JSON"),
         (GOOD + "[" * 100_000 + "\n", "line 4: not JSON"),
+        (GOOD + TWO_ON_ONE_LINE + "\n", "m.lock: line 4: not JSON; `sedas-sync lock` writes a new one"),
+        (GOOD + TWO_ON_ONE_LINE + "\n\n", "line 4: not JSON"),
+        (GOOD + "\n" + TWO_ON_ONE_LINE, "line 4: not JSON"),
+        (GOOD + TWO_ON_ONE_LINE.replace('"C",', '"C",\n'), "line 4: not JSON"),
+        (GOOD + TWO_ON_ONE_LINE.replace("} {", "}\r{") + "\n\n", "line 4: not JSON"),
     ],
 )  # fmt: skip
 def test_what_is_no_lock(text, said):

@@ -54,7 +54,7 @@ def box(west, south, wide=1.0, high=1.0):
 class Remembered:
     """What a mirror remembers, put together one scene at a time."""
 
-    holdings: list = field(default_factory=list)
+    local_scenes: list = field(default_factory=list)
     wanted: dict = field(default_factory=dict)
     awaited: dict = field(default_factory=dict)
     orders: list = field(default_factory=list)
@@ -68,7 +68,7 @@ class Remembered:
             self.wanted.setdefault(name, []).append(scene_id)
         if state == "held":
             file = {"path": f"{scene_id}.zip", "size": size, "mtime_ns": 1, "sha256": "0" * 64, "level": ProofLevel.CRC}
-            self.holdings.append(LocalScene(id=scene_id, archive="a", facts=json.dumps(facts), **file))
+            self.local_scenes.append(LocalScene(id=scene_id, archive="a", facts=json.dumps(facts), **file))
             return
         self.awaited[scene_id] = json.dumps(facts)
         if state == "pending":
@@ -81,7 +81,7 @@ class Remembered:
 
     def memory(self, **more):
         return Memory(
-            holdings=self.holdings,
+            local_scenes=self.local_scenes,
             wanted={name: tuple(ids) for name, ids in self.wanted.items()},
             awaited=self.awaited,
             orders=self.orders,
@@ -170,5 +170,5 @@ def realistic(count):
         days, name_of_dataset = number / 15, "optical" if number % 2 else "radar"
         remembered.add(name, name_of_dataset, footprint=shape, days=days, cloud=number % 101)
         digest = sha256(name.encode()).hexdigest()
-        remembered.holdings[-1] = replace(remembered.holdings[-1], sha256=digest)
+        remembered.local_scenes[-1] = replace(remembered.local_scenes[-1], sha256=digest)
     return remembered

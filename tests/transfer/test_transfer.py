@@ -703,6 +703,8 @@ def test_full_disk_stops_the_run_and_keeps_the_partial_file(server, tiny_disk, s
         ("bytes */20", None),
         ("items 0-1/2", None),
         ("bytes 0-1/x", None),
+        ("bytes 0-\u00b2/9", None),
+        ("bytes 0-1/" + "9" * 5000, None),
         ("", None),
         (None, None),
     ],

@@ -267,6 +267,16 @@ def test_a_note_is_flushed_before_the_bytes_that_need_it(tmp_path, monkeypatch):
     part.close()
 
 
+def test_a_run_that_ends_late_leaves_the_partial_file_of_the_next_one(tmp_path):
+    late, next_one = (partial.PartialFile(str(tmp_path), "S.part", FolderCache()) for _ in range(2))
+    late.close()
+    next_one.start(partial.Note("i", 20, None, None, None, None))
+    next_one.append(bytes(20))
+    assert next_one.commit("S.zip").st_size == 20
+    next_one.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["S.zip"]
+
+
 def test_incomplete_scene_is_not_committed(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["cut:5000000"] + ["status:500"] * 50)
     with pytest.raises(errors.TransferError):

@@ -41,7 +41,7 @@ from sedas_sync.net.policy import may_see_token
 from sedas_sync.net.redact import shorten
 
 if TYPE_CHECKING:
-    from sedas_sync.archives.registry import Opening
+    from sedas_sync.archives.opening import Opening
 
 CONNECTIONS = 4
 """Downloads of an account at the same time (Quotas page, 2025-03)."""

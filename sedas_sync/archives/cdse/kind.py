@@ -1,7 +1,7 @@
 """The manifest keys of an archive of type `cdse`. Values and checks only, cheap to import."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -9,7 +9,7 @@ from pydantic import Field
 from sedas_sync.archives.cdse.filters import own_filter
 from sedas_sync.archives.s3_config import S3Key
 from sedas_sync.manifest import fields
-from sedas_sync.manifest.archive_types import ArchiveType, Variables
+from sedas_sync.manifest.archive_types import ArchiveType, Variables, filters_read_by
 from sedas_sync.manifest.tables import ApiUrl, Mistake, TrustedHosts, WebArchiveConfig
 from sedas_sync.model.hosts import matches
 
@@ -82,20 +82,12 @@ class CdseConfig(WebArchiveConfig):
             yield "login_url", f"missing; url is at {host}, and the Copernicus Data Space gives no tokens for it"
 
 
-def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
-    for name, value in filters.items():
-        try:
-            own_filter(name, value)
-        except ValueError as error:
-            yield name, str(error)
-
-
 KIND = ArchiveType(
     name="cdse",
     opener="sedas_sync.archives.cdse.archive:open_archive",
     config=CdseConfig,
     variables=VARIABLES,
-    filters=_filters,
+    filters=filters_read_by(own_filter),
     needs_aoi=False,
     has_orbits=True,
 )

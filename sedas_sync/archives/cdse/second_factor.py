@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 
 from sedas_sync.archives.cdse.kind import TOTP, TOTP_SECRET
 from sedas_sync.errors import AuthenticationError
+from sedas_sync.files.extras import load_extra
 from sedas_sync.net.credentials import ask_line, belongs, is_terminal, keyring_service, read_keyring, withheld
 from sedas_sync.net.redact import remember_secret
 
 INTERVAL = 30
 """Seconds that a code is valid."""
-_EXTRA = "pip install 'sedas-sync[totp]'"
 
 
 class SecondFactor:
@@ -99,18 +99,16 @@ class SecondFactor:
         return code
 
     def _computed(self, secret: str, now: float) -> str:
-        try:
-            import pyotp  # noqa: PLC0415  # an extra
-        except ImportError:
-            raise AuthenticationError(f"{self.source} needs the extra sedas-sync[totp]: {_EXTRA}") from None
+        pyotp = load_extra("pyotp", "totp", self.source, AuthenticationError)
         remember_secret(secret)
         try:
             codes = pyotp.TOTP(secret.replace(" ", ""))
             # A login in the same half minute takes the next code, which servers accept a little early (RFC 6238, 6).
-            return next(
+            code: str = next(
                 (code for code in map(codes.at, (int(now), int(now) + INTERVAL)) if code not in self._spent),
                 codes.at(int(now)),
             )
         except (ValueError, TypeError):
             # The message does not show the value.
             raise AuthenticationError(f"{self.source} is not a secret in base 32, as the service shows it") from None
+        return code

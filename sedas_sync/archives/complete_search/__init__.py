@@ -27,7 +27,7 @@ How a search is shown to be complete:
     longer holds, it is queried again.
 6.  Windows are split by time at the median of the starts seen, not in the middle of the period, so that both pieces
     have room for hidden rows. The time before the oldest row is a piece of its own: it is all that a newest-first cut
-    hides.
+    hides. Once the cap is known, a few pieces of that time are sized so that the cap does not cut them.
 7.  If time cannot split the rows, the window is split by area, satellite, sensor, product type or orbit direction. All
     tiles of a Sentinel-2 datatake have the same start, so a hundred rows in one second are common.
 8.  If nothing splits the rows, the answer is compared with the answer for ten years before and after. At most `HANDFUL`
@@ -43,8 +43,9 @@ Two caps cannot be noticed: one that counts rows before a filter which then remo
 
 Cost in queries: 4 for an uncut answer of up to 64 rows, about 10 for 5,000 rows. Behind a cap of c, about 3 n/c for n
 rows if the newest rows remain, and up to 6 n/c if any rows may be left out (measured with caps of 20 to 401 on 5,000
-rows). Each piece is smaller than its window, so a search ends. If the catalogue changes during the search, or the cap
-is next to nothing, it ends at `queries_allowed`.
+rows). The answers of a long search have 1.7 n rows if the newest rows remain, and 3 n if any may be left out. Each
+piece is smaller than its window, so a search ends. If the catalogue changes during the search, or the cap is next to
+nothing, it ends at `queries_allowed`.
 
 Modules: `search` runs a search, `checks` decides which windows to query and to accept, `cap_model` holds what is known
 of the cap, `samples` tests long answers, `windows` splits time, `answers` has the rows, `threads` sends the queries.

@@ -1,7 +1,7 @@
 """Rows of an answer, and what a search keeps of an answer."""
 
 from collections.abc import Callable, Collection, Generator, Iterable
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from msgspec import Struct
 
@@ -13,7 +13,7 @@ SMALL = 64
 group."""
 
 
-class AnswerRow(NamedTuple):
+class AnswerRow(Struct, frozen=True, gc=False):
     """One row of an answer."""
 
     id: str
@@ -22,7 +22,9 @@ class AnswerRow(NamedTuple):
     attributes: tuple[str, ...]
     """What a cap may count rows by: satellite, product type, …; the same number of values in every row."""
     item: Any
-    """The row as the archive sent it."""
+    """The row as the caller wants it."""
+    footprint: str | None = None
+    """WKT, by which an area is split; None if the row has none."""
 
 
 Ask = Callable[[Window], list[AnswerRow]]
@@ -57,14 +59,16 @@ class WindowAnswer(Struct):
     def of(cls, window: Window, rows: list[AnswerRow]) -> Self:
         """Make one from all rows that the archive returned for a window."""
         by_id = {row.id: row for row in rows}
-        dated = {row.id: row.start for row in by_id.values() if row.start is not None}
-        starts = {name: start for name, start in dated.items() if window.start <= start <= window.stop}
+        starts = {row.id: row.start for row in by_id.values() if row.start is not None}
+        outside = {name: start for name, start in starts.items() if not window.start <= start <= window.stop}
+        for name in outside:
+            del starts[name]
         answer = cls(
             window=window,
-            counts=count_rows(row.attributes for row in rows),
+            counts=count_rows([row.attributes for row in rows]),
             ids=set(by_id),
             starts=starts,
-            outside={name: start for name, start in dated.items() if name not in starts},
+            outside=outside,
             rows=[],
         )
         if len(by_id) <= SMALL or len(set(starts.values())) <= 1 or answer.ignores_window:

@@ -152,7 +152,10 @@ class WindowChecks:
             crowd = windows.around(window, starts[0])
             return [*windows.before(window, crowd.start, pieces=2), *windows.after(window, crowd.stop)]
         if not first_look:
-            return windows.split(window, windows.oldest_and_median(starts) if page else [windows.median(starts)])
+            if not page:
+                return windows.split(window, [windows.median(starts)])
+            pages = windows.pages(window.start, starts) if self._model.is_known else []
+            return windows.split(window, [*pages, *windows.oldest_and_median(starts)])
         cuts = windows.split_groups(window.start, starts, _full_groups(self._model, answer))
         areas = self._split_area(window, answer.rows) if cuts is None else None
         if areas:

@@ -13,6 +13,11 @@ NEAR = 1
 SAMPLE_ROWS = 5
 """Rows of the smallest sample: fewer than any sensible cap, and enough to hit rows that were left out."""
 
+PAGES = 4
+"""So many pieces are queried beside the rest of the time before the oldest row of an answer that was cut."""
+PAGE_SHARE = 0.8
+"""Their share of the period of such an answer: the cap must not cut them too."""
+
 
 class Window(Struct, frozen=True):
     """What one query covers: whole seconds since 1970, both ends included.
@@ -81,6 +86,16 @@ def median(starts: list[int]) -> int:
 def oldest_and_median(starts: list[int]) -> list[int]:
     """Split before the oldest row, where a newest-first cut hides rows, and split the rest in halves."""
     return [starts[0] - 1, median(starts)]
+
+
+def pages(first_second: int, starts: list[int]) -> list[int]:
+    """Split the time before the oldest row so that most pieces stay below the cap, if there are as many rows as after.
+
+    A few pieces, because the density can change: the rest of the time remains one piece.
+    """
+    length = int((starts[-1] - starts[0]) * PAGE_SHARE)
+    cuts = [starts[0] - 1 - length * number for number in range(1, PAGES + 1)] if length else []
+    return [cut for cut in cuts if cut > first_second]
 
 
 def sample_and_median(first_second: int, starts: list[int]) -> list[int]:

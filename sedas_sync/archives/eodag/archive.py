@@ -20,8 +20,8 @@ from sedas_sync.archives.eodag.orders import EodagOrders
 from sedas_sync.archives.eodag.products import scene_of
 from sedas_sync.archives.eodag.provider import Provider
 from sedas_sync.archives.lenient import once
+from sedas_sync.archives.opening import Opening
 from sedas_sync.archives.protocol import Orders, Warn
-from sedas_sync.archives.registry import Opening
 from sedas_sync.archives.stac import whole_search
 from sedas_sync.archives.stac.api import FEW, End, Walk
 from sedas_sync.archives.stac.whole_search import Page, Span

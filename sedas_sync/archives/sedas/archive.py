@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from sedas_sync.archives.lenient import row_text
+from sedas_sync.archives.opening import Opening
 from sedas_sync.archives.protocol import Orders, Warn
-from sedas_sync.archives.registry import Opening
 from sedas_sync.archives.sedas.client import SedasClient, checked_url
 from sedas_sync.archives.sedas.kind import LIVE_URL, TRUSTED_HOSTS, SedasConfig
 from sedas_sync.archives.sedas.links import SedasLinks

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Iterator
-from typing import Any
 
 import shapely
 
@@ -12,14 +11,14 @@ Box = tuple[float, float, float, float]
 """West, south, east and north."""
 
 
-def split_area(wkt: str, rows: Collection[Any]) -> list[str]:
-    """Split an area along a meridian or a parallel so that neither side meets the footprints of all rows.
+def split_area(wkt: str, footprints: Collection[str | None]) -> list[str]:
+    """Split an area along a meridian or a parallel so that neither side meets all footprints.
 
     Returns:
         Plain POLYGONs that together cover the area; empty if there is no such line.
     """
     area = _bounds(wkt)
-    boxes = [_bounds(row.get("coordinatesWKT")) if isinstance(row, dict) else None for row in rows]
+    boxes = list(map(_bounds, footprints))
     if area is None or len(boxes) < 2:  # noqa: PLR2004 - one footprint cannot be split
         return []
     best: tuple[int, int, float] | None = None
@@ -35,9 +34,9 @@ def split_area(wkt: str, rows: Collection[Any]) -> list[str]:
     return [] if best is None else _halves(wkt, area, best[1], best[2])
 
 
-def _bounds(wkt: object) -> Box | None:
+def _bounds(wkt: str | None) -> Box | None:
     """Return the bounding box of the points in a WKT, without building a geometry."""
-    points = _POINT.findall(wkt) if isinstance(wkt, str) else []
+    points = _POINT.findall(wkt or "")
     if not points:
         return None
     try:

@@ -4,8 +4,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from sys import intern
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.archives.lenient import UnusableError, row_text
@@ -20,6 +23,10 @@ _MAPPED = frozenset(
         "sensorResolution", "downloadUrl", "ql", "thumbnail", "vendorSpecific",
     }
 )  # fmt: skip
+_SHARED = (
+    "type", "satelliteName", "sensorType", "instrumentName", "modeName", "sourceGroup", "productType", "orbitDirection",
+    "polarisation",
+)  # fmt: skip
 _SENSORS: Mapping[str, Sensor] = {"optical": "optical", "sar": "sar", "radar": "sar"}
 _DIGEST = re.compile(r"[0-9a-fA-F]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,6 +34,7 @@ _DIGEST_LENGTHS = frozenset({32, 40, 64, 96, 128})
 _WKT = re.compile(r"\s*(?:SRID=\d+;)?\s*[A-Za-z]+(?:\s+(?:Z|M|ZM))?\s*(?:EMPTY|\([-+0-9.eE\s,()]*\))\s*")
 
 
+@lru_cache(maxsize=1024)  # a search reads a time before its scene does, and scenes of one pass share it
 def to_time(value: str | datetime) -> datetime:
     """Return a time in UTC, from ISO 8601 with or without fraction and offset, or from a `datetime`.
 
@@ -51,12 +59,6 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
     return value if value.isascii() else value.encode(errors="replace").decode()
 
 
-def _word(row: Mapping[str, Any], key: str) -> str | None:
-    """Return one shared copy of a text that many scenes have."""
-    value = _text(row, key)
-    return None if value is None else intern(value)
-
-
 def _number(row: Mapping[str, Any], key: str) -> float | None:
     value = row.get(key)
     if value is None or value == "":
@@ -76,13 +78,34 @@ def _time(row: Mapping[str, Any], key: str) -> datetime | None:
         raise UnusableError(f"{key} is not a time") from None
 
 
-def _polarisation(row: Mapping[str, Any]) -> str | None:
-    value = row.get("polarisation")
-    if value is None:
-        return None
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        return intern("/".join(value))
-    return _word(row, "polarisation")
+@lru_cache(maxsize=1024)
+def _shared(*values: Any) -> dict[str, Any]:
+    """Return the fields of a scene that many scenes have alike, from the values of `_SHARED`.
+
+    Raises:
+        ValueError: The row cannot be used.
+        TypeError: A value is an object or a list.
+    """
+    row = dict(zip(_SHARED, values, strict=True))
+    texts = {key: text and intern(text) for key in _SHARED if (text := _text(row, key))}
+    satellite = texts.get("satelliteName")
+    return {
+        "sensor": _SENSORS.get(texts.get("sensorType", "").lower()),
+        "satellite": satellite,
+        "instrument": texts.get("instrumentName"),
+        "mode": texts.get("modeName"),
+        "source_group": texts.get("sourceGroup") or (group_of(satellite) if satellite else None),
+        "product_type": texts.get("productType"),
+        "orbit_direction": intern(texts["orbitDirection"].upper()) if "orbitDirection" in texts else None,
+        "polarisation": texts.get("polarisation"),
+        "planned": texts.get("type", "ARCHIVE").upper() != "ARCHIVE",
+    }
+
+
+@lru_cache(maxsize=1024)
+def _others(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the fields of a row that a scene has no attribute for."""
+    return tuple(sorted(set(names) - _MAPPED))
 
 
 def _vendor(row: Mapping[str, Any]) -> tuple[str | None, Any]:
@@ -118,15 +141,26 @@ def id_of(row: object) -> str:
     raise UnusableError("it has no supplierId")
 
 
-def scenes_of(rows: Iterable[object], warn: Warn) -> Iterator[Scene]:
-    """Yield the scenes of rows, and warn of each row that cannot be used."""
-    for row in rows:
-        try:
-            scene = to_scene(row)
-        except ValueError as reason:
-            warn(f"{_name_of(row)}skipped a row of the answer that cannot be used: {reason}: {row_text(row)}")
+def scene_or_reason(row: object) -> Scene | str:
+    """Return the scene of a row, or a warning that the row cannot be used."""
+    try:
+        return to_scene(row)
+    except ValueError as reason:
+        return f"{_name_of(row)}skipped a row of the answer that cannot be used: {reason}: {row_text(row)}"
+
+
+def usable(found: Iterable[Scene | str], warn: Warn) -> Iterator[Scene]:
+    """Yield scenes, and pass on the warnings among them."""
+    for scene in found:
+        if isinstance(scene, str):
+            warn(scene)
         else:
             yield scene
+
+
+def scenes_of(rows: Iterable[object], warn: Warn) -> Iterator[Scene]:
+    """Yield the scenes of rows, and warn of each row that cannot be used."""
+    return usable(map(scene_or_reason, rows), warn)
 
 
 def _name_of(row: object) -> str:
@@ -146,38 +180,36 @@ def to_scene(row: object) -> Scene:
     """
     scene_id = id_of(row)
     row = cast(dict[str, Any], row)
-    kind, satellite, wkt = _text(row, "type"), _word(row, "satelliteName"), _text(row, "coordinatesWKT")
-    sensor = _SENSORS.get((_text(row, "sensorType") or "").lower())
-    direction = _text(row, "orbitDirection")
+    polarisation = row.get("polarisation")
+    if isinstance(polarisation, list) and polarisation and all(isinstance(item, str) for item in polarisation):
+        row = {**row, "polarisation": "/".join(polarisation)}
+    try:
+        shared = _shared(*map(row.get, _SHARED))
+    except TypeError:  # an object or a list, which has no hash
+        shared = _shared.__wrapped__(*map(row.get, _SHARED))
+    wkt = _text(row, "coordinatesWKT")
     if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
         raise UnusableError("coordinatesWKT is not a WKT geometry")
     digest, vendor = _vendor(row)
-    extra = {key: row[key] for key in sorted(row.keys() - _MAPPED)}
+    extra = {key: row[key] for key in _others(tuple(row))}
     if vendor is not None:
         extra["vendorSpecific"] = vendor
-    if sensor is None and row.get("sensorType") is not None:
+    if shared["sensor"] is None and row.get("sensorType") is not None:
         extra["sensorType"] = row["sensorType"]
     orbit = _number(row, "orbit")
-    return Scene(
+    scene = Scene(
         id=scene_id,
         start=_time(row, "start"),
         stop=_time(row, "stop"),
         footprint=wkt,
-        sensor=sensor,
-        satellite=satellite,
-        instrument=_word(row, "instrumentName"),
-        mode=_word(row, "modeName"),
-        source_group=_word(row, "sourceGroup") or (group_of(satellite) if satellite else None),
-        product_type=_word(row, "productType"),
         orbit=None if orbit is None else int(orbit),
-        orbit_direction=None if direction is None else intern(direction.upper()),
-        polarisation=_polarisation(row),
         cloud_cover=_number(row, "cloudCoveragePercent"),
         resolution=_number(row, "sensorResolution"),
         digest=digest,
         download_url=_text(row, "downloadUrl"),
         quicklook_url=_text(row, "ql"),
         thumbnail_url=_text(row, "thumbnail"),
-        planned=bool(kind and kind.upper() != "ARCHIVE") or row.get("acqPlanId") not in (None, ""),
         extra=LazyJson(extra) if extra else NOTHING,
+        **shared,
     )
+    return scene if row.get("acqPlanId") in (None, "") else replace(scene, planned=True)

@@ -11,7 +11,7 @@ from sedas_sync.archives.complete_search.windows import Window
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.archives.sedas.client import SedasClient
 from sedas_sync.archives.sedas.query import search_body, seconds, seconds_up
-from sedas_sync.archives.sedas.rows import scenes_of
+from sedas_sync.archives.sedas.rows import scene_or_reason, usable
 from sedas_sync.archives.sedas.windowed_query import WindowedQuery
 from sedas_sync.errors import IncompleteSearch
 from sedas_sync.model.scene import Query, Scene
@@ -43,26 +43,30 @@ class SedasSearch:
 
     def find(self, query: Query, warn: Warn) -> Iterator[Scene]:
         """Yield every scene that matches, each once; see `Archive.find`."""
-        return scenes_of(self.rows(query), warn)
+        return usable(self._all(query, scene_or_reason), warn)
 
     def rows(self, query: Query) -> Iterator[Any]:
         """Yield the row of every scene that matches, as the service lists it."""
+        return self._all(query, lambda row: row)
+
+    def _all(self, query: Query, make: Callable[[Any], Any]) -> Iterator[Any]:
+        """Yield what `make` returns for the row of every scene that matches."""
         found: set[str] = set()
         try:
-            yield from self._rows(query, found)
+            yield from self._found(query, found, make)
         except IncompleteSearch:
             # If a cap counts rows before they are filtered, answers do not show how far they reach. Without filters
             # that the manifest's rules apply again, they show all rows that count.
             wider = replace(query, **_NO_FILTERS)
             if search_body(wider) == search_body(query):
                 raise
-            yield from self._rows(wider, found)
+            yield from self._found(wider, found, make)
 
-    def _rows(self, query: Query, found: set[str]) -> Iterator[Any]:
+    def _found(self, query: Query, found: set[str], make: Callable[[Any], Any]) -> Iterator[Any]:
         start, stop = seconds(query.start), seconds_up(query.stop)
         if start > stop:
             return
-        windowed = WindowedQuery(query, self._client.search, self._satellites)
+        windowed = WindowedQuery(query, self._client.search, self._satellites, make)
         rows = complete(
             windowed.ask,
             Window(start, stop),

@@ -1,7 +1,7 @@
 """One query, sent window by window, and the ways to split it if a window has too many scenes."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,12 @@ from sedas_sync.archives.sedas.rows import id_of, to_time
 from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import Query
 
+_FILTERED = ("satelliteName", "sensorType", "productType", "orbitDirection")
+"""What rows can be filtered by, and so what a cap may count them by; the source group is another one."""
+_SATELLITE, _, _PRODUCT_TYPE, _DIRECTION = range(len(_FILTERED))
+_NO_ATTRIBUTES = ("",) * (len(_FILTERED) + 1)
+_IDENTIFYING = ("supplierId", "start", *_FILTERED)
+
 
 class WindowedQuery:
     """The functions that a complete search needs: `ask`, `split_area` and `split_otherwise`.
@@ -24,14 +30,22 @@ class WindowedQuery:
         query: What to search.
         search: Sends the body of one request and returns the rows.
         satellites: Returns the names of the satellites that the account may search.
+        make: Returns the item of a row.
     """
 
     def __init__(
-        self, query: Query, search: Callable[[dict[str, Any]], list[Any]], satellites: Callable[[], Iterable[str]]
+        self,
+        query: Query,
+        search: Callable[[dict[str, Any]], list[Any]],
+        satellites: Callable[[], Iterable[str]],
+        make: Callable[[Any], Any],
     ) -> None:
         self._query = query
         self._search = search
         self._satellites = satellites
+        self._make = make
+        self._known: dict[tuple[Any, ...], AnswerRow] = {}
+        """The rows of all answers, by the values of `_IDENTIFYING`."""
         self._body = search_body(query)
         restrictions = ("sensorFilters", "filters", "satelliteName", "sourceGroup")
         self.restrictions = json.dumps([self._body.get(key) for key in restrictions], sort_keys=True, default=str)
@@ -52,15 +66,35 @@ class WindowedQuery:
         return rows
 
     def _row(self, row: Any) -> AnswerRow:
+        """Return a row as an `AnswerRow`. One that was in another answer, as most are, is only recognised."""
         try:
-            name = id_of(row)
-            value = row.get("start")
-            second, fraction = _second(value) if value else (None, False)
+            values = tuple(map(row.get, _IDENTIFYING))
+            known = self._known.get(values)
+        except (AttributeError, TypeError):  # it is not an object, or has a value without a hash
+            return self._new_row(row)
+        if known is None:
+            known = self._new_row(row)
+            if isinstance(values[0], str):
+                self._known[values] = known
+        return known
+
+    def _new_row(self, row: Any) -> AnswerRow:
+        try:
+            name, start = id_of(row), row.get("start")
+            when = to_time(start) if start else None
+            second = None if when is None else seconds(when)
         except (ValueError, TypeError, AttributeError, OverflowError):
             # The caller skips it later with one warning, however many answers have it. For a cap it counts as a row.
-            return AnswerRow("\0" + row_text(row), None, _NO_ATTRIBUTES, row)
-        self._fractions = self._fractions or fraction
-        return AnswerRow(name, second, _attributes(row), row)
+            return AnswerRow("\0" + row_text(row), None, _NO_ATTRIBUTES, self._make(row))
+        self._fractions = self._fractions or (when is not None and when.microsecond > 0)
+        wkt = row.get("coordinatesWKT")
+        return AnswerRow(
+            name,
+            second,
+            _attributes(*[value if isinstance(value, str) else "" for value in map(row.get, _FILTERED)]),
+            self._make(row),
+            wkt if isinstance(wkt, str) else None,
+        )
 
     def split_area(self, window: Window, rows: Collection[AnswerRow]) -> list[Any]:
         """Split the area so that no part has all rows; see `SplitArea`."""
@@ -70,7 +104,7 @@ class WindowedQuery:
         body = {**self._body, **part}
         # This filter is a share of the whole area.
         filters = {key: value for key, value in body["filters"].items() if key != "minCoveragePercent"}
-        areas = split_area(body["aoiWKT"], [row.item for row in rows])
+        areas = split_area(body["aoiWKT"], [row.footprint for row in rows])
         return [{**part, "aoiWKT": area, "filters": filters} for area in areas]
 
     def split_otherwise(self, window: Window, rows: Collection[AnswerRow]) -> Iterator[list[Any]]:
@@ -78,14 +112,14 @@ class WindowedQuery:
         part: dict[str, Any] = window.part or {}
         body = {**self._body, **part}
         if "satelliteName" not in body:
-            seen = {row.attributes[0] for row in rows if row.attributes[0]}
+            seen = {row.attributes[_SATELLITE] for row in rows if row.attributes[_SATELLITE]}
             names = sorted(seen.union(self._satellites()))
             if len(names) > 1:
                 yield [{**part, "satelliteName": name} for name in names]
         sensor = body["sensorFilters"]["type"]
         if sensor == "All":
             yield [{**part, "sensorFilters": {"type": name}} for name in ("Optical", "SAR")]
-        types = {row.item.get("productType") for row in rows if isinstance(row.item, dict)}
+        types = {row.attributes[_PRODUCT_TYPE] for row in rows}
         for key, own, values in (
             ("opticalProductType", "Optical", OPTICAL_TYPES),
             ("sarProductType", "SAR", SAR_TYPES),
@@ -94,7 +128,7 @@ class WindowedQuery:
                 yield [{**part, "filters": {**body["filters"], key: value}} for value in sorted(values)]
         directions = ("ASCENDING", "DESCENDING")
         if "orbitDirection" not in body["filters"] and all(
-            isinstance(row.item, dict) and str(row.item.get("orbitDirection")).upper() in directions for row in rows
+            row.attributes[_DIRECTION].upper() in directions for row in rows
         ):
             yield [{**part, "filters": {**body["filters"], "orbitDirection": value}} for value in directions]
 
@@ -117,28 +151,7 @@ class _Ends:
             self.includes_last = not self._exceeds and (self.includes_last or last == stop)
 
 
-@lru_cache(maxsize=1 << 13)  # a row comes in about four answers of a long search
-def _second(text: str) -> tuple[int, bool]:
-    """Return the second of a time, and whether the time has a fraction of a second."""
-    when = to_time(text)
-    return seconds(when), bool(when.microsecond)
-
-
-_FILTERED = ("satelliteName", "sensorType", "productType", "orbitDirection")
-"""What rows can be filtered by, and so what a cap may count them by; the source group is another one."""
-_NO_ATTRIBUTES = ("",) * (len(_FILTERED) + 1)
-
-
-def _attributes(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a cap may count a row by, the satellite first."""
-    values = tuple(map(row.get, _FILTERED))
-    try:
-        return _texts(*values)
-    except TypeError:  # an object or a list, which has no hash
-        return _texts(*[value if isinstance(value, str) else None for value in values])
-
-
 @lru_cache(maxsize=1024)
-def _texts(*values: object) -> tuple[str, ...]:
-    texts = [value if isinstance(value, str) else "" for value in values]
+def _attributes(*texts: str) -> tuple[str, ...]:
+    """Return what a cap may count a row by, the satellite first, given the values of `_FILTERED`."""
     return (*texts, group_of(texts[0]) or "")

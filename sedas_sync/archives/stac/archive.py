@@ -37,7 +37,7 @@ from sedas_sync.net import credentials, redact, session
 from sedas_sync.net.credentials import Credentials
 
 if TYPE_CHECKING:
-    from sedas_sync.archives.registry import Opening
+    from sedas_sync.archives.opening import Opening
 
 IDS_PER_REQUEST = 100
 """Ids of one look-up."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from sedas_sync.archives.s3_config import S3Key
 from sedas_sync.archives.stac.filters import conditions
 from sedas_sync.manifest import fields
-from sedas_sync.manifest.archive_types import ArchiveType, Variables
+from sedas_sync.manifest.archive_types import ArchiveType, Variables, filters_read_by
 from sedas_sync.manifest.tables import FileHash, Mistake, WebArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
@@ -107,19 +107,11 @@ class StacConfig(WebArchiveConfig):
             yield "sign_url", f'has no effect: auth is "{self.auth}"; sign_url needs auth = "planetary-computer"'
 
 
-def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
-    for name, value in filters.items():
-        try:
-            conditions({name: value})
-        except ValueError as error:
-            yield name, str(error)
-
-
 KIND = ArchiveType(
     name="stac",
     opener="sedas_sync.archives.stac.archive:open_archive",
     config=StacConfig,
     variables=VARIABLES,
-    filters=_filters,
+    filters=filters_read_by(lambda name, value: conditions({name: value})),
     needs_aoi=False,
 )

@@ -12,14 +12,14 @@ import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from sedas_sync.archives.stac.access import Access
 from sedas_sync.archives.stac.document_cache import CachedDocument, DocumentCache
-from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError, StoppedError
+from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, StoppedError
+from sedas_sync.files.extras import load_extra
 from sedas_sync.files.threads import Pool
 from sedas_sync.net import redact, session
 
@@ -166,13 +166,7 @@ class StaticCatalogue:
     # -- GeoParquet --------------------------------------------------------------------------------------------------
 
     def _read_parquet(self) -> Iterator[ListedItem]:
-        try:
-            rustac = import_module("rustac")
-        except ImportError:
-            raise ManifestError(
-                f"{redact.shorten(self._url, 120)} is a GeoParquet file: reading it needs the extra "
-                "sedas-sync[stac-geoparquet]"
-            ) from None
+        rustac = load_extra("rustac", "stac-geoparquet", f"{redact.shorten(self._url, 120)}, a GeoParquet file,")
         document = self._fetch(self._url, self._cache.get(self._url))
         if document is None:
             raise ArchiveError(f"{redact.shorten(self._url, 120)} does not exist: is the archive's url right?")

@@ -8,6 +8,7 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import end_with, print_document, print_failures, reporting, stopping
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.results import File, How, Result
+from sedas_sync.operations.adopt.run import adopt_files
 from sedas_sync.output import text
 from sedas_sync.output.documents.mirror import AdoptDocument
 
@@ -33,17 +34,18 @@ def run(
         raise ManifestError(f"--{how} applies to files of another folder: it needs --from")
 
     with (
-        opened_mirror(manifest, common) as mirror,
+        opened_mirror(manifest, common) as context,
         reporting(common) as reporter,
-        stopping(mirror.stop, reporter) as caught,
+        stopping(context.stop, reporter) as caught,
     ):
 
         def show(file: File) -> None:
             if _is_shown(file, common):
                 reporter.print(text.adopted_file(file))
 
-        mirror.on_step = reporter.step
-        done = mirror.adopt(
+        context.state.on_step = reporter.step
+        done = adopt_files(
+            context,
             source,
             how=how,
             known=known,

@@ -13,7 +13,6 @@ from typing import Literal, TypedDict, Unpack
 
 import click
 
-from sedas_sync.api import Mirror
 from sedas_sync.cli.commands.plan import run as plan_only
 from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
@@ -26,8 +25,16 @@ from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
 from sedas_sync.operations.apply.options import RunOptions
+from sedas_sync.operations.apply.plan_runner import PlanRunner
+from sedas_sync.operations.context import MirrorContext, check_choice
+from sedas_sync.operations.lock import check_old_lock, matching_lock, update_lock
+from sedas_sync.operations.plan import plan_mirror
+from sedas_sync.operations.progress import summary_of
+from sedas_sync.operations.resume_plan import check_saved, plan_saved
 from sedas_sync.operations.saved_plan import SavedPlan
+from sedas_sync.operations.status import mirror_status
 from sedas_sync.output import text
+from sedas_sync.output.export.job import catalogue_folder, export
 from sedas_sync.output.metrics import metrics as text_of_metrics
 from sedas_sync.output.plan_text import plan as plan_text
 from sedas_sync.output.plan_text import total
@@ -94,42 +101,43 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
     with (
         opened_mirror(
             manifest, common, outputs={"--metrics": options["metrics"]}, inputs={"--plan": options["saved"]}
-        ) as mirror,
+        ) as context,
         workers as executor,
         reporting(common, json_lines=common.as_json) as reporter,
     ):
         commands = None
         if options["command"] is not None:
             jobs = options["command_jobs"] or 1
-            commands = SceneCommands(options["command"], root=mirror.root, jobs=jobs, reporter=reporter)
+            commands = SceneCommands(options["command"], root=context.state.root, jobs=jobs, reporter=reporter)
             choice["finish"] = commands.finish
-        saved = _check_before(mirror, options, common)
-        mirror.on_step = reporter.step
+        saved = _check_before(context, options, common)
+        context.state.on_step = reporter.step
+        runner = PlanRunner(context)
         # The second of two first runs at once ends here. If a question comes, nothing is created before its answer.
-        asks = not options["yes"] and saved is None and _may_ask(mirror, common)
-        locked = mirror.locked_if_there if asks else mirror.locked
+        asks = not options["yes"] and saved is None and _may_ask(context, common)
+        locked = context.state.locked_if_there if asks else context.state.locked
         with (
             interruptible(reporter),
             locked(timeout=options["lock_timeout"]),
-            _metrics(mirror, options["metrics"]),
-            mirror.recording("apply" if saved is None else saved.command),
+            _metrics(context, options["metrics"]),
+            runner.recording("apply" if saved is None else saved.command),
         ):
-            plan = _plan(mirror, options, saved, reporter)
+            plan = _plan(context, options, saved, reporter)
             if saved is not None:
                 choice["command"] = saved.command
             approved = options["yes"] or (
-                saved is None and _ask(plan, mirror, reporter, common, choice["max_download"])
+                saved is None and _ask(plan, context, reporter, common, choice["max_download"])
             )
             choice["executor"] = executor
             choice["confirm"] = _confirm(reporter, "Remove {} of the {} files in the mirror?", yes=approved)
             choice["confirm_replacing"] = _confirm(reporter, "Replace {} of the {} scenes in the mirror?", yes=approved)
             # A new mirror is created here if its plan had to be approved.
-            with mirror.locked(timeout=options["lock_timeout"]):
-                with stopping(partial(_stop, mirror, commands), reporter) as caught:
-                    summary = mirror.apply(plan, on_event=reporter if commands is None else commands, **choice)
+            with context.state.locked(timeout=options["lock_timeout"]):
+                with stopping(partial(_stop, context, commands), reporter) as caught:
+                    summary = summary_of(runner.run(plan, choice), reporter if commands is None else commands)
                 if options["update_lock"] and not caught:
-                    _update_lock(mirror, plan, common)
-                exported = options["export"] is None or bool(caught) or _export(mirror, common)
+                    _update_lock(context, plan, common)
+                exported = options["export"] is None or bool(caught) or _export(context, common)
         code = summary.exit_code
         if caught:
             code = 128 + caught[0]
@@ -161,26 +169,27 @@ def _check_options(options: Options) -> None:
         )
 
 
-def _check_before(mirror: Mirror, options: Options, common: Globals) -> SavedPlan | None:
+def _check_before(context: MirrorContext, options: Options, common: Globals) -> SavedPlan | None:
     """Check what can be checked before a search that may take minutes; return the saved plan, if one is given."""
-    mirror.check_choice(options["datasets"], prune=options["prune"])
+    check_choice(context, options["datasets"], prune=options["prune"])
     saved = None
     if options["saved"] is not None:
         saved = SavedPlan.read(options["saved"])
-        mirror.check_saved(saved)
+        check_saved(context, saved)
     if options["locked"]:
-        mirror.checked_lock()
+        matching_lock(context)
     if options["update_lock"]:
-        print_warnings(mirror.check_old_lock(), common)
+        print_warnings(check_old_lock(context), common)
     if options["export"] is not None:
-        mirror.catalogue_folder()
+        catalogue_folder(context)
     return saved
 
 
-def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: Reporter) -> Plan:
+def _plan(context: MirrorContext, options: Options, saved: SavedPlan | None, reporter: Reporter) -> Plan:
     if saved is not None:
-        return mirror.resume_plan(saved, take_over=options["take_over"])
-    return mirror.plan(
+        return plan_saved(context, saved, take_over=options["take_over"])
+    return plan_mirror(
+        context,
         datasets=options["datasets"],
         on_event=reporter,
         take_over=options["take_over"],
@@ -191,25 +200,25 @@ def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: R
     )
 
 
-def _stop(mirror: Mirror, commands: SceneCommands | None, exit_code: int) -> None:
+def _stop(context: MirrorContext, commands: SceneCommands | None, exit_code: int) -> None:
     if commands is not None:
         commands.stop()
-    mirror.stop(exit_code)
+    context.stop(exit_code)
 
 
-def _ask(plan: Plan, mirror: Mirror, reporter: Reporter, common: Globals, max_download: int | None) -> bool:
+def _ask(plan: Plan, context: MirrorContext, reporter: Reporter, common: Globals, max_download: int | None) -> bool:
     """Show the plan on a terminal, and ask whether to carry it out; ends the command if the answer is no.
 
     Returns:
         Whether the plan was shown and confirmed; False if there is nothing to ask, or nobody.
     """
-    transfer = mirror.manifest.transfer
-    if not plan.changes or not _may_ask(mirror, common):
+    transfer = context.manifest.transfer
+    if not plan.changes or not _may_ask(context, common):
         return False
     reporter.close()
     check_download(plan, transfer.max_download if max_download is None else max_download)
     look = look_of(sys.stderr)
-    shown = total(plan, look) if common.quiet else plan_text(plan, look=look, order=tuple(mirror.manifest.datasets))
+    shown = total(plan, look) if common.quiet else plan_text(plan, look=look, order=tuple(context.manifest.datasets))
     click.echo(shown, err=True)
     counts = {"removes": plan.counts[ActionKind.PRUNE], "replaces": sum(action.replaces for action in plan.actions)}
     harm = " and ".join(f"{verb} {count(number, 'scene')}" for verb, number in counts.items() if number)
@@ -219,8 +228,8 @@ def _ask(plan: Plan, mirror: Mirror, reporter: Reporter, common: Globals, max_do
     return True
 
 
-def _may_ask(mirror: Mirror, common: Globals) -> bool:
-    return mirror.manifest.transfer.confirm and _can_ask() and not common.as_json
+def _may_ask(context: MirrorContext, common: Globals) -> bool:
+    return context.manifest.transfer.confirm and _can_ask() and not common.as_json
 
 
 def _can_ask() -> bool:
@@ -249,7 +258,7 @@ def _workers(executor: Literal["threads", "dask"], scheduler: str | None) -> Abs
 
 
 @contextmanager
-def _metrics(mirror: Mirror, file: str | None) -> Iterator[None]:
+def _metrics(context: MirrorContext, file: str | None) -> Iterator[None]:
     """Write metrics to a file after the run, also if an error ended it."""
     if file is None:
         yield
@@ -258,26 +267,26 @@ def _metrics(mirror: Mirror, file: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        status = mirror.status()
+        status = mirror_status(context.state)
         try:
             write_whole(Path(file), text_of_metrics(status, datetime.now(UTC)).encode())
         except SedasSyncError as error:
             print_message(f"error: --metrics: {error}")
 
 
-def _update_lock(mirror: Mirror, plan: Plan, common: Globals) -> None:
+def _update_lock(context: MirrorContext, plan: Plan, common: Globals) -> None:
     if plan.failures or not plan.search_complete:
         click.echo("The lock file is not changed: the search failed or is incomplete.", err=True)
         return
-    update = mirror.relock(plan, applied=True)
+    update = update_lock(context, plan, applied=True)
     if not common.quiet:
         click.echo(text.lock_update(update, check=False), err=True)
 
 
-def _export(mirror: Mirror, common: Globals) -> bool:
+def _export(context: MirrorContext, common: Globals) -> bool:
     """Update the STAC catalogue. Prints an error, and returns False, if that fails."""
     try:
-        print_exported(mirror.export("stac", unless_fresh=True), common, to_stderr=True)
+        print_exported(export(context, "stac", unless_fresh=True), common, to_stderr=True)
     except SedasSyncError as error:
         print_message(f"error: the catalogue was not written: {error}")
         return False

@@ -1,8 +1,7 @@
 """`sedas-sync export`."""
 
 import sys
-
-from msgspec.structs import replace
+from dataclasses import replace
 
 from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
@@ -10,6 +9,7 @@ from sedas_sync.cli.session import end_with, print_document, print_exported
 from sedas_sync.errors import ManifestError
 from sedas_sync.output.documents.catalogue import ExportDocument
 from sedas_sync.output.export import Format, LinkKind
+from sedas_sync.output.export.job import export
 
 
 def run(
@@ -25,9 +25,9 @@ def run(
         raise ManifestError(f"--json prints what was written: with --format {how} it needs --out FILE")
     # Progress bars would be mixed with the catalogue.
     common = replace(common, progress=False) if to_stdout and sys.stdout.isatty() else common
-    with shown_mirror(manifest, common, outputs={"--out": out}) as (mirror, reporter):
-        done = mirror.export(
-            how, sys.stdout.buffer if to_stdout else out, self_contained=self_contained, links=links or "hard"
+    with shown_mirror(manifest, common, outputs={"--out": out}) as (context, reporter):
+        done = export(
+            context, how, sys.stdout.buffer if to_stdout else out, self_contained=self_contained, links=links or "hard"
         )
         reporter.close()
         print_exported(done, common, to_stderr=to_stdout)

@@ -11,6 +11,7 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.text import count, printable
+from sedas_sync.operations.orders import forget_order, forget_unwanted_orders, orders
 from sedas_sync.output import text
 from sedas_sync.output.documents.base import OrderEntry
 from sedas_sync.output.style import look_of
@@ -26,16 +27,16 @@ def run(manifest: str, *, forget: str | None, unwanted: bool, common: Globals) -
     def warn(warning: str) -> None:
         print_warnings([warning], common)
 
-    with opened_mirror(manifest, common) as mirror:
+    with opened_mirror(manifest, common) as context:
         if forget is not None:
             if not forget:
-                forget = count(len(mirror.forget_unwanted_orders(warn=warn)), "order")
-            elif not mirror.forget_order(forget, warn=warn):
-                raise ManifestError(f"{mirror.root}: has no order {forget!r}")
+                forget = count(len(forget_unwanted_orders(context, warn=warn)), "order")
+            elif not forget_order(context, forget, warn=warn):
+                raise ManifestError(f"{context.state.root}: has no order {forget!r}")
             if not common.as_json and not common.quiet:
                 click.echo(f"Forgot {printable(forget)}.")
                 return
-        known, now = mirror.orders(warn=warn), datetime.now(UTC)
+        known, now = orders(context, warn=warn), datetime.now(UTC)
         if unwanted:
             known = [order for order in known if not order.wanted]
         if common.as_json:

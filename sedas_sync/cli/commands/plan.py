@@ -13,6 +13,8 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import CHANGES_TO_MAKE, check_folder, end_with, opened_file, print_document, print_failures
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import exit_code_of
+from sedas_sync.operations.lock import to_save
+from sedas_sync.operations.plan import plan_mirror
 from sedas_sync.output import markdown
 from sedas_sync.output.documents.plan import PlanDocument
 from sedas_sync.output.plan_text import plan as plan_text
@@ -45,8 +47,9 @@ def run(
     if out is not None:
         check_folder("--out", out)
     outputs = {"--out": out, "--summary": summary}
-    with shown_mirror(manifest, common, record=record, replay=replay, outputs=outputs) as (mirror, reporter):
-        plan = mirror.plan(
+    with shown_mirror(manifest, common, record=record, replay=replay, outputs=outputs) as (context, reporter):
+        plan = plan_mirror(
+            context,
             datasets=datasets,
             sizes=sizes,
             on_event=reporter,
@@ -57,15 +60,15 @@ def run(
             refresh=refresh or record is not None or replay is not None,
         )
         reporter.close()
-        if large := too_large(plan, mirror.manifest.transfer.max_download):
+        if large := too_large(plan, context.manifest.transfer.max_download):
             plan = replace(plan, warnings=(*plan.warnings, f"{large}: `apply` refuses this plan"))
         print_warnings(plan.warnings, common)
         command = f"sedas-sync apply{as_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
         command += (" --locked" if locked else "") + (" --prune" if prune else "")
         command += (" --refresh" if refresh else "") + (" --take-over" if take_over else "")
-        order = tuple(mirror.manifest.datasets)
+        order = tuple(context.manifest.datasets)
         if out is not None:
-            mirror.save(plan, datasets=datasets).write(out)
+            to_save(context, plan, datasets=datasets).write(out)
             command = f"sedas-sync apply{as_argument(manifest)} --plan {shlex.quote(out)}"
         if summary is not None:
             # Written in place: it may be a device, or a file that another process has open.

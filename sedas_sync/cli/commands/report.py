@@ -8,12 +8,13 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.model.text import count, printable, size
 from sedas_sync.output.documents.catalogue import ReportDocument
+from sedas_sync.output.report.write import write_report
 
 
 def run(manifest: str, *, out: str | None, quicklooks: bool, common: Globals) -> None:
     """Write one HTML page about a mirror."""
-    with shown_mirror(manifest, common, outputs={"--out": out}) as (mirror, reporter):
-        written = mirror.report(out, quicklooks=quicklooks)
+    with shown_mirror(manifest, common, outputs={"--out": out}) as (context, reporter):
+        written = write_report(context, out, quicklooks=quicklooks)
         reporter.close()
         print_warnings(written.warnings, common)
         if common.as_json:

@@ -11,6 +11,7 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import end_with, print_document, print_failures, write_lines
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import exit_code_of
+from sedas_sync.operations.search import search_archives
 from sedas_sync.output import text
 from sedas_sync.output.documents.catalogue import SceneEntry, SearchDocument
 from sedas_sync.output.export import tables
@@ -28,14 +29,14 @@ def run(
     if common.as_json and how not in (None, "json"):
         raise ManifestError(f"--json means --format json: it cannot be combined with --format {how}")
     how = how or ("json" if common.as_json else "table")
-    with shown_mirror(manifest, common) as (mirror, reporter):
-        result = mirror.search(datasets=datasets, on_event=reporter)
+    with shown_mirror(manifest, common) as (context, reporter):
+        result = search_archives(context, datasets=datasets, on_event=reporter)
         reporter.close()
         print_warnings(result.warnings, common)
         wanted_by = {want.scene.id: want.datasets for want in result.wants.values()}
         if how == "json":
             document = SearchDocument(
-                manifest=mirror.manifest.name,
+                manifest=context.manifest.name,
                 search_complete=result.complete,
                 scenes=[SceneEntry.wanted_by(scene, wanted_by[scene.id]) for scene in result.scenes],
                 failures=list(result.failures),

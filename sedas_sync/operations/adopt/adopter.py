@@ -24,7 +24,7 @@ from sedas_sync.model.files import above, folder_path
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.results import File, How, Result
 from sedas_sync.model.scene import DesiredScene, SceneId
-from sedas_sync.model.text import count, named, product_id
+from sedas_sync.model.text import count, is_unicode, named, product_id
 from sedas_sync.operations.adopt.candidates import Candidate, Names, find_candidates
 from sedas_sync.operations.adopt.placing import Placer
 from sedas_sync.operations.context import MirrorContext, filehash_of
@@ -135,7 +135,7 @@ class Adopter:
             for path in (candidate.path, *(() if candidate.entry is None else above(candidate.path))):
                 name = basename(path)
                 stem = product_id(name) if candidate.entry is None else name.removesuffix(ZIP)
-                if self._names.find(name) is None and _LIKE_AN_ID.fullmatch(stem):
+                if self._names.find(name) is None and _LIKE_AN_ID.fullmatch(stem) and is_unicode(stem):
                     paths.setdefault(stem, path)
         everywhere = archives_of(self._context.manifest, self._context.manifest.datasets)
         self._context.step("looking up scenes", len(paths))

@@ -105,7 +105,7 @@ class MirrorFiles:
             replace(task.scene, id=action.id),
             action.path,
             pinned={} if want is None else want.pinned,
-            held=action.local,
+            local=action.local,
         )
         try:
             missing = staged.begin()

@@ -49,22 +49,8 @@ class PlanRunner:
 
     def __init__(self, context: MirrorContext) -> None:
         self._context = context
-        self._run: Run | None = None
         self._number: int | None = None
         """The number of the run in the index, until its end is recorded."""
-
-    @property
-    def running(self) -> bool:
-        """Whether a plan is being carried out."""
-        return self._run is not None
-
-    def stop(self, exit_code: int) -> None:
-        """End the running plan in order; may be called from a signal handler or another thread."""
-        if self._run is not None:
-            self._run.stop(exit_code)
-        else:
-            self._context.record_stop(exit_code)
-            self._context.archives.stop()
 
     @contextmanager
     def recording(self, command: str) -> Iterator[None]:
@@ -168,20 +154,21 @@ class PlanRunner:
             if action.wanted is not None
             for source in action.wanted.sources
         }
-        self._run = Run(
+        run = Run(
             replace(plan, warnings=(*earlier, *warnings)),
             context,
             archives={key: context.archives[key] for key in sorted(keys)},
             index=index,
             options=options,
         )
+        context.stop_run = run.stop
         if context.stopped_with is not None:
-            self._run.stop()
+            run.stop()
         try:
-            self._run.prepare()
-            command, doubt = options.get("command", "apply"), self._run.clock_doubt
+            run.prepare()
+            command, doubt = options.get("command", "apply"), run.clock_doubt
             number = self._number = begin_run(index, command, now(), clock_doubt=doubt)
-            for event in self._run.events():
+            for event in run.events():
                 if isinstance(event, Summary):
                     event = options["finish"](event) if "finish" in options else event  # noqa: PLW2901
                     end_run(index, number, now(), event.exit_code, event.to_json())
@@ -189,7 +176,7 @@ class PlanRunner:
                 log_event(event)
                 yield event
         finally:
-            self._run = None
+            context.stop_run = None
 
 
 def _record_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:

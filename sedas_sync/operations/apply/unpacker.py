@@ -36,8 +36,8 @@ class Unpacker:
         """Return what follows when a scene that is one file is in place."""
         if not must_be_unpacked(record, unpack=self._unpack):
             return record
-        held = record.task.action.local
-        if held is None or held.packed is None:
+        local = record.task.action.local
+        if local is None or local.packed is None:
             # Until it is unpacked the scene is its zip. The row of an older folder stays: it proves what is replaced.
             self._files.record(record)
         return ZipReady(record)

@@ -32,8 +32,8 @@ def must_be_unpacked(record: RecordScene, *, unpack: bool) -> bool:
         record: The scene.
         unpack: Whether the manifest wants folders. A folder that is downloaded again stays a folder without that.
     """
-    held = record.task.action.local
-    was_folder = held is not None and held.packed is not None
+    local = record.task.action.local
+    was_folder = local is not None and local.packed is not None
     return (unpack or was_folder) and not record.task.scene.is_folder and is_packed_product(record.local)
 
 

@@ -138,7 +138,9 @@ def _list_lines(items: Sequence[object], indent: str) -> Iterator[str]:
 def _text(value: object) -> str:
     """Return ASCII JSON on one line."""
     try:
-        text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+        text = msgspec.json.encode(value)
     except (TypeError, ValueError):  # a file name that is not UTF-8
         return as_json(msgspec.to_builtins(value))
-    return text if text.isascii() and text.isprintable() else as_json(msgspec.to_builtins(value))
+    if text.isascii() and b"\x7f" not in text:
+        return msgspec.json.format(text, indent=0).decode()
+    return as_json(msgspec.to_builtins(value))

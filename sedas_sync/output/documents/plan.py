@@ -11,6 +11,7 @@ from sedas_sync.model.plan import ActionKind, Plan, bytes_of
 from sedas_sync.model.reason import ReasonCode, RuleName
 from sedas_sync.model.results import Count
 from sedas_sync.output.documents.base import ArchiveEntry, JsonDocument, JsonObject, Sha256, Time
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock_changes import LockUpdate
 
@@ -97,7 +98,16 @@ class PlanDocument(JsonDocument, frozen=True, kw_only=True):
                 expected_bytes=plan.expected_bytes,
             ),
             actions=[
-                ActionEntry.of(action, action=action.kind, archive=plan.source(action) or UNSET)
+                ActionEntry(
+                    action=action.kind,
+                    id=action.id,
+                    datasets=action.datasets,
+                    path=action.path,
+                    size=action.size,
+                    reason=reason_text(action.reason),
+                    reason_code=action.reason.code,
+                    archive=plan.source(action) or UNSET,
+                )
                 for action in plan.actions
                 if everything or action.kind is not ActionKind.KEEP
             ],
@@ -262,7 +272,7 @@ class WhyDocument(JsonDocument, frozen=True, kw_only=True):
     @classmethod
     def about(cls, found: Explanation) -> Self:
         """Return the explanation of a scene."""
-        held, order, action = found.held, found.order, found.action
+        local, order, action = found.local, found.order, found.action
         offers = [OfferEntry(archive=source.archive, online=source.scene.online) for source in found.sources]
         return cls.of(
             found,
@@ -278,8 +288,8 @@ class WhyDocument(JsonDocument, frozen=True, kw_only=True):
             ],
             action=None if action is None else action.kind,
             **({"reason": None, "reason_code": None} if action is None else {"reason": action.reason}),
-            path=action.path if action is not None else held.path if held is not None else None,
-            file=None if held is None else FileEntry.of(held, archive=found.held_from or UNSET),
+            path=action.path if action is not None else local.path if local is not None else None,
+            file=None if local is None else FileEntry.of(local, archive=found.local_from or UNSET),
             order=None if order is None else SceneOrder.of(order),
             prune=None if found.pruning is None else PruneEntry.of(found.pruning),
         )

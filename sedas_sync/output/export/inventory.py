@@ -19,7 +19,7 @@ from sedas_sync.state.index import Index
 class ExportEntry(Struct, frozen=True, kw_only=True):
     """A scene on disk."""
 
-    held: LocalScene
+    local: LocalScene
     datasets: tuple[str, ...]
     """Datasets that wanted it when they were last applied, in the order of the manifest."""
     state: SceneState = SceneState.LISTED
@@ -28,13 +28,13 @@ class ExportEntry(Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> SceneId:
         """Return the scene's id."""
-        return self.held.id
+        return self.local.id
 
     @property
     def scene(self) -> Scene:
         """Return the scene as it was last seen in the catalogue. It is decoded on every access."""
         try:
-            scene = scene_from_metadata(self.held.facts)
+            scene = scene_from_metadata(self.local.facts)
         except (TypeError, ValueError):
             return Scene(id=self.id)
         return scene if scene.id == self.id else replace(scene, id=self.id)
@@ -43,7 +43,7 @@ class ExportEntry(Struct, frozen=True, kw_only=True):
 class Inventory(Struct, frozen=True, kw_only=True):
     """The scenes of a mirror."""
 
-    holdings: tuple[LocalScene, ...]
+    local_scenes: tuple[LocalScene, ...]
     """Every scene of the index, by id."""
     wanted: Mapping[SceneId, tuple[str, ...]]
     """For each scene, the datasets that match it, in the order of the manifest. A scene may have no file."""
@@ -55,11 +55,11 @@ class Inventory(Struct, frozen=True, kw_only=True):
     def entries(self) -> Iterator[ExportEntry]:
         """Yield the scenes whose files are on disk, by id."""
         absent = {failure.id for failure in self.absent}
-        for held in self.holdings:
-            if held.id not in absent:
-                datasets = self.wanted.get(held.id, ())
-                state = SceneState.LISTED if datasets else self.left.get(held.id, SceneState.UNMATCHED)
-                yield ExportEntry(held=held, datasets=datasets, state=state)
+        for local in self.local_scenes:
+            if local.id not in absent:
+                datasets = self.wanted.get(local.id, ())
+                state = SceneState.LISTED if datasets else self.left.get(local.id, SceneState.UNMATCHED)
+                yield ExportEntry(local=local, datasets=datasets, state=state)
 
 
 def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
@@ -75,21 +75,21 @@ def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Invento
     for name in datasets:
         for scene_id in by_dataset.get(name, ()):
             wanted[scene_id] = (*wanted.get(scene_id, ()), name)
-    holdings = tuple(sorted(index.local_scenes(), key=lambda held: held.id))
+    local_scenes = tuple(sorted(index.local_scenes(), key=lambda local: local.id))
     unreadable: tree_listing.Unreadable = {}
     sizes = {entry.path: entry.size for entry in tree_listing.scan(str(root), unreadable=unreadable) if entry.is_file}
-    absent = tuple(_absent(holdings, sizes, unreadable))
-    return Inventory(holdings=holdings, wanted=wanted, absent=absent, left=departed(index))
+    absent = tuple(_absent(local_scenes, sizes, unreadable))
+    return Inventory(local_scenes=local_scenes, wanted=wanted, absent=absent, left=departed(index))
 
 
 def _absent(
-    holdings: Iterable[LocalScene], sizes: Mapping[str, int], unreadable: tree_listing.Unreadable
+    local_scenes: Iterable[LocalScene], sizes: Mapping[str, int], unreadable: tree_listing.Unreadable
 ) -> Iterator[Failure]:
-    for held in holdings:
+    for local in local_scenes:
         # One reason is enough for a scene, however many of its files are gone.
-        why = next((why for file in held.files if (why := _missing(file, sizes, unreadable)) is not None), None)
+        why = next((why for file in local.files if (why := _missing(file, sizes, unreadable)) is not None), None)
         if why is not None:
-            yield Failure(id=held.id, error=why)
+            yield Failure(id=local.id, error=why)
 
 
 def _missing(file: LocalFile, sizes: Mapping[str, int], unreadable: tree_listing.Unreadable) -> str | None:

@@ -126,14 +126,14 @@ def _item(
             version=fields.get("processing:version"),
         ),
         "keywords": keywords_of(scene, product_type=product_type, tile=tile),
-        "providers": providers_of(scene, entry.held.archive),
+        "providers": providers_of(scene, entry.local.archive),
     }
     properties = {name: value for name, value in properties.items() if value}
     properties |= fields
     first, last = times
     if last > first:
         properties |= {"start_datetime": to_iso(first), "end_datetime": to_iso(last)}
-    properties |= {"sedas_sync:datasets": list(entry.datasets), "sedas_sync:level": entry.held.level.value}
+    properties |= {"sedas_sync:datasets": list(entry.datasets), "sedas_sync:level": entry.local.level.value}
     return pystac.Item(
         id=scene.id,
         geometry=None if shape is None else shape.geometry,
@@ -160,12 +160,12 @@ def _assets(
     entry: ExportEntry, scene: Scene, named: NameFacts, links: MirrorLinks
 ) -> tuple[dict[str, pystac.Asset], bytes | None]:
     """Return the assets of a scene, and the quick-look that is written beside its item."""
-    held, picture = entry.held, None
+    local, picture = entry.local, None
     found: list[ProductAsset] = []
     sizes: Mapping[str, int] = {}
     zipped = False
     try:
-        with open_product(links.root, held) as product:
+        with open_product(links.root, local) as product:
             sizes, zipped = product.sizes, product.in_zip
             found = list(assets_of_product(sizes, baseline=named.baseline, grids=_grids(product)))
             picture = _picture(product, found) if zipped and not links.in_table else None
@@ -177,7 +177,7 @@ def _assets(
         described = {asset.file: asset for asset in found}
         leave_out = links.in_table and any(asset.known for asset in found)
         made = {}
-        for file in held.files:
+        for file in local.files:
             asset = described.get(file.name) if file.name else None
             if leave_out and asset and not asset.known and file.name not in keys:
                 continue
@@ -185,7 +185,7 @@ def _assets(
             fields = asset.fields if asset else {"type": media_type(file.path), "roles": ["data"]}
             made[key] = _file_asset(file, fields, f"{links.to_mirror}/{quote(file.path)}")
         return made, None
-    (file,) = held.files
+    (file,) = local.files
     href = f"{links.to_mirror}/{quote(file.path)}"
     made = {"product": _file_asset(file, {"type": media_type(file.path), "roles": ["data"]}, href)}
     for asset in found:

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import IncompleteSearch, ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
+from sedas_sync.files.extras import load_extra
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure
@@ -28,11 +28,13 @@ from sedas_sync.operations.search import search_archives
 from sedas_sync.output.export import Exported, Format, LinkKind, catalogue
 from sedas_sync.output.export.inventory import Inventory, take_inventory
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
-from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson
+from sedas_sync.output.export.tables import LOCAL_COLUMNS, TableRow, Tally, as_csv, as_geojson
 from sedas_sync.planning.select import paths_of
 
 _BEST = 3
 """The score of a link that cannot be better."""
+_CATALOGUE = "a STAC catalogue"
+"""What needs the extra `stac`, in errors."""
 _CATALOGUE_FORMAT = 3
 """Increase it when the same scenes give another catalogue than before."""
 
@@ -129,17 +131,17 @@ class ExportJob(Struct, frozen=True):
     def to_file(self, how: Format, file: IO[bytes], out: str | None = None) -> Exported:
         """Write a list to an open file."""
         if how == "sha256sums":
-            file.writelines(sha256sums(self.inventory.holdings))
+            file.writelines(sha256sums(self.inventory.local_scenes))
             return self._exported(how, out, ())
         if how == "urls":
             links = LinkList(self.context.manifest, self.inventory, self.context.archives.__getitem__)
             file.writelines(line.encode() for line in links.lines())
             return self._exported(how, out, links.left_out, scenes=links.count, failures=tuple(links.failures))
-        tally = Tally("writing scenes", len(self.inventory.holdings), self.context.state.on_step)
+        tally = Tally("writing scenes", len(self.inventory.local_scenes), self.context.state.on_step)
         rows = (
-            TableRow(entry.scene, entry.datasets, entry.held, entry.state) for entry in tally(self.inventory.entries())
+            TableRow(entry.scene, entry.datasets, entry.local, entry.state) for entry in tally(self.inventory.entries())
         )
-        lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
+        lines = as_csv(rows, LOCAL_COLUMNS) if how == "csv" else as_geojson(rows)
         file.writelines(line.encode("utf-8", "replace") for line in lines)
         return self._exported(how, out, self.inventory.absent)
 
@@ -157,11 +159,8 @@ class ExportJob(Struct, frozen=True):
     def to_geoparquet(self, out: Path) -> Exported:
         """Write the items of all scenes to a STAC GeoParquet file, which is written as a whole or not at all."""
         check_output(out, self.context.manifest)
-        _check_pystac()
-        if find_spec("rustac") is None:
-            raise ManifestError(
-                'GeoParquet needs the extra "stac-geoparquet": pip install "sedas-sync[stac,stac-geoparquet]"'
-            )
+        for module in ("pystac", "rustac"):
+            load_extra(module, "stac-geoparquet", "a GeoParquet file")
         to_mirror = Path(os.path.relpath(self.context.state.root, os.path.realpath(out.parent))).as_posix()
         with writing_whole(out) as file, tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "items.parquet"
@@ -192,25 +191,27 @@ class ExportJob(Struct, frozen=True):
         with catalogue.written_beside(place) as beside:
             if links is not None:
                 marks[catalogue.LINKS] = links
-                paths = (file.path for entry in self.inventory.entries() for file in entry.held.files)
+                paths = (file.path for entry in self.inventory.entries() for file in entry.local.files)
                 catalogue.link_files(beside, place, root, paths, links)
             left_out += self._write_stac(beside, to_mirror, marks=marks)
         return self._exported("stac", str(out), left_out)
 
     def _write_stac(self, out: Path, to_mirror: str, *, marks: Mapping[str, str] | None) -> list[Failure]:
         """Write a catalogue with these marks or, without marks, a table; return the scenes that are not in it."""
-        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
-
+        stac = load_extra("sedas_sync.output.export.stac", "stac", _CATALOGUE)
         root, on_step = str(self.context.state.root), self.context.state.on_step
         groups = stac.groups_of(self.inventory.entries(), self._boxes(), self._areas())
+        left_out: list[Failure]
         if marks is None:
-            return stac.write_geoparquet(out, groups, root=root, to_mirror=to_mirror, on_step=on_step)
-        name = Path(self.context.manifest.source).stem
-        return stac.write(out, groups, name=name, root=root, to_mirror=to_mirror, marks=marks, on_step=on_step)
+            left_out = stac.write_geoparquet(out, groups, root=root, to_mirror=to_mirror, on_step=on_step)
+        else:
+            name = Path(self.context.manifest.source).stem
+            left_out = stac.write(out, groups, name=name, root=root, to_mirror=to_mirror, marks=marks, on_step=on_step)
+        return left_out
 
     def _exported(self, how: Format, out: str | None, left_out: Iterable[Failure], **more: Any) -> Exported:
         left_out = tuple(left_out)
-        values = {"scenes": len(self.inventory.holdings) - len(left_out), "written": True, **more}
+        values = {"scenes": len(self.inventory.local_scenes) - len(left_out), "written": True, **more}
         return Exported(manifest=self.context.manifest.name, format=how, out=out, left_out=left_out, **values)
 
     def _boxes(self) -> dict[str, tuple[float, float, float, float] | None]:
@@ -230,8 +231,8 @@ class ExportJob(Struct, frozen=True):
         head = [_CATALOGUE_FORMAT, Path(self.context.manifest.source).stem, to_mirror, made_from]
         digest = hashlib.sha256(json.dumps(head).encode())
         for entry in self.inventory.entries():
-            held = entry.held
-            line = [held.id, held.path, held.size, held.sha256, held.level, held.facts, entry.datasets]
+            local = entry.local
+            line = [local.id, local.path, local.size, local.sha256, local.level, local.facts, entry.datasets]
             digest.update(json.dumps(line).encode())
         return digest.hexdigest()
 
@@ -242,15 +243,10 @@ def check_stac(out: Path, root: Path) -> None:
     Raises:
         ManifestError: The extra `stac` is not installed, or the folder has other files.
     """
-    _check_pystac()
+    load_extra("pystac", "stac", _CATALOGUE)
     if out.exists() and not out.is_dir():
         raise ManifestError(f"{out}: is a file; --format stac writes a folder")
     catalogue.check_place(Path(os.path.realpath(out)), root)
-
-
-def _check_pystac() -> None:
-    if find_spec("pystac") is None:
-        raise ManifestError('a STAC catalogue needs the extra "stac": pip install "sedas-sync[stac]"')
 
 
 class LinkList:
@@ -262,7 +258,7 @@ class LinkList:
 
     def __init__(self, manifest: Manifest, inventory: Inventory, archive: Callable[[str], Archive]) -> None:
         self._manifest = manifest
-        self._held = {held.id: held for held in inventory.holdings}
+        self._local = {local.id: local for local in inventory.local_scenes}
         self._wanted = inventory.wanted
         self._archive = archive
         self.count = 0
@@ -275,10 +271,10 @@ class LinkList:
         Raises:
             AuthenticationError: An archive refused the credentials, or there are none.
         """
-        ids = sorted({*self._held, *self._wanted})
+        ids = sorted({*self._local, *self._wanted})
         found = self._look_up(ids)
         # The link of an unpacked scene is that of its zip.
-        files = {held.id for held in self._held.values() if held.packed is None}
+        files = {local.id for local in self._local.values() if local.packed is None}
         to_come = {scene_id: scene for scene_id, (_, scene) in found.items() if scene_id not in files}
         datasets = {scene_id: self._wanted.get(scene_id) or tuple(self._manifest.datasets) for scene_id in to_come}
         paths = paths_of(self._manifest, to_come, datasets)
@@ -292,12 +288,12 @@ class LinkList:
         if scene.download_url is None:
             yield self._none(scene.id, scene.offline or "in the long-term archive: it must be ordered")
             return
-        held = self._held.get(scene.id)
-        place = paths[scene.id] if held is None or held.packed is not None else held.path
+        local = self._local.get(scene.id)
+        place = paths[scene.id] if local is None or local.packed is not None else local.path
         known = {}
-        if held is not None and self._came_from(key, held):
+        if local is not None and self._came_from(key, local):
             # A file of one archive says nothing about the bytes behind another one's link.
-            known = {place: held.packed.sha256} if held.packed else {file.path: file.sha256 for file in held.files}
+            known = {place: local.packed.sha256} if local.packed else {file.path: file.sha256 for file in local.files}
         lines = []
         needs_token = False
         for file in scene.files:
@@ -324,17 +320,17 @@ class LinkList:
         self.left_out.append(Failure(id=scene_id, error=why))
         return f"# {' '.join(f'{scene_id}: {why}'.split())}\n"
 
-    def _came_from(self, key: ArchiveKey, held: LocalScene) -> bool:
+    def _came_from(self, key: ArchiveKey, local: LocalScene) -> bool:
         """Return whether a file came from an archive. With one archive it did, whatever its address was then."""
-        return len(self._manifest.archives) == 1 or self._archive(key).identity == held.archive
+        return len(self._manifest.archives) == 1 or self._archive(key).identity == local.archive
 
     def _look_up(self, ids: Iterable[SceneId]) -> Mapping[SceneId, tuple[str, Scene]]:
         """Return each scene from the archive its file came from if it is online there, else from one where it is."""
         found: dict[SceneId, tuple[str, Scene]] = {}
 
         def score(key: str, scene: Scene) -> int:
-            held = self._held.get(scene.id)
-            return 2 * scene.online + (held is None or self._came_from(key, held))
+            local = self._local.get(scene.id)
+            return 2 * scene.online + (local is None or self._came_from(key, local))
 
         for key in self._manifest.archives:
             unfound = [one for one in ids if one not in found or score(*found[one]) < _BEST]

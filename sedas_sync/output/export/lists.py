@@ -24,16 +24,16 @@ _ARIA2_DIGESTS = {
 """Names of algorithms in aria2 (its manual, option `--checksum`)."""
 
 
-def sha256sums(holdings: Iterable[LocalScene]) -> Iterator[bytes]:
+def sha256sums(local_scenes: Iterable[LocalScene]) -> Iterator[bytes]:
     """Yield the lines of a list for `sha256sum --check` in the mirror's folder, sorted by path.
 
     Files that were not hashed are left out; `lock` hashes them.
     """
-    files = (file for held in holdings for file in held.files if file.sha256 is not None)
-    for held in sorted(files, key=lambda file: file.path):
-        escaped = held.path.translate(_ESCAPES)
-        mark = "" if escaped == held.path else "\\"
-        yield f"{mark}{held.sha256}  {escaped}\n".encode("utf-8", "surrogateescape")
+    files = (file for scene in local_scenes for file in scene.files if file.sha256 is not None)
+    for file in sorted(files, key=lambda file: file.path):
+        escaped = file.path.translate(_ESCAPES)
+        mark = "" if escaped == file.path else "\\"
+        yield f"{mark}{file.sha256}  {escaped}\n".encode("utf-8", "surrogateescape")
 
 
 def link_problem(url: str) -> str | None:

@@ -25,7 +25,7 @@ _OF_A_FILE = ("path", "sha256", "level", "archive")
 _ADDED = ("relative_orbit", "tile")
 """New columns come last: readers may count on the order."""
 
-HELD_COLUMNS = (
+LOCAL_COLUMNS = (
     *(name for name in COLUMNS if name not in {*_OF_AN_OFFER, *_ADDED}),
     *_OF_A_FILE,
     *_ADDED,
@@ -50,7 +50,7 @@ class TableRow(NamedTuple):
 
     scene: Scene
     datasets: Sequence[str]
-    held: LocalScene | None = None
+    local: LocalScene | None = None
     """Its file, in a table of scenes on disk."""
     state: SceneState = SceneState.LISTED
     """What became of it in the catalogue, in a table of scenes on disk."""
@@ -58,11 +58,11 @@ class TableRow(NamedTuple):
     def facts(self) -> dict[str, Any]:
         """Return the scene as JSON data."""
         values: dict[str, Any] = msgspec.to_builtins(SceneEntry.wanted_by(self.scene, self.datasets))
-        if self.held is None:
+        if self.local is None:
             return values
-        held = {name: values[name] for name in HELD_COLUMNS if name in values and name not in _OF_A_FILE}
-        held |= {name: getattr(self.held, name) for name in _OF_A_FILE}
-        return {**held, "size": self.held.size, "state": self.state.value, "extra": values["extra"]}
+        row = {name: values[name] for name in LOCAL_COLUMNS if name in values and name not in _OF_A_FILE}
+        row |= {name: getattr(self.local, name) for name in _OF_A_FILE}
+        return {**row, "size": self.local.size, "state": self.state.value, "extra": values["extra"]}
 
 
 def offered(scenes: Iterable[Scene], datasets: Mapping[str, Sequence[str]]) -> Iterator[TableRow]:

@@ -45,19 +45,21 @@ class State(StrEnum):
 class Memory(Struct, frozen=True, kw_only=True):
     """The content of the index of a mirror, and which of its files are on disk."""
 
-    holdings: Sequence[LocalScene] = ()
+    local_scenes: Sequence[LocalScene] = ()
     """Scenes of the index that are on disk."""
     changed: frozenset[SceneId] = frozenset()
     """Of those, scenes whose files differ from the index."""
     wanted: Mapping[str, Sequence[SceneId]] = field(default_factory=dict)
-    """Scenes that each dataset wanted when it was last applied."""
+    """Scenes of each dataset that have to be on disk."""
     awaited: Mapping[SceneId, str] = field(default_factory=dict)
     """Metadata of wanted scenes that are not downloaded."""
     orders: Sequence[Order] = ()
     errors: Mapping[SceneId, str] = field(default_factory=dict)
     """The last error of each scene that failed since it was last downloaded."""
     lock: Lock | None = None
-    """The lock file to compare with, instead of the last apply."""
+    """It describes scenes that are not on disk."""
+    lock_decides: bool = False
+    """Whether the lock file alone says what is wanted."""
     last_run: RunRecord | None = None
     unknown: int = 0
     """Files on disk that are not in the index."""
@@ -79,8 +81,7 @@ def document(
         text: The text of the manifest.
         on_step: Called with the number of footprints drawn.
     """
-    of = _wants(manifest, memory)
-    scenes = _scenes(manifest, memory, of)
+    scenes = _scenes(manifest, memory)
     used = {name for dataset in manifest.datasets.values() for name in dataset.aoi}
     aois = {name: aoi for name, aoi in manifest.aois.items() if name in used}
     areas = [aoi.geometry for aoi in aois.values()]
@@ -97,12 +98,14 @@ def document(
     return {
         "name": name,
         "as_of": None if run is None else iso(run.ended or run.started),
-        "against": "apply" if memory.lock is None else "lock",
+        "against": "lock" if memory.lock_decides else "apply",
         "last_run": None if run is None else {"command": short_command(run.command), "exit_code": run.exit_code},
         "mirror": manifest.mirror.path,
         "archives": [archive.type for archive in manifest.archives.values()],
         "summary": {**_counts(records), "unknown": memory.unknown, "partials": memory.partials},
-        "datasets": [_dataset(d, n, records, known=d.name in of) for n, d in enumerate(manifest.datasets.values())],
+        "datasets": [
+            _dataset(d, n, records, known=d.name in memory.wanted) for n, d in enumerate(manifest.datasets.values())
+        ],
         "aois": [{"name": n, "outline": outlines(aoi.geometry, west, AOI_DECIMALS)} for n, aoi in aois.items()],
         "west": west,
         "scenes": records,
@@ -110,14 +113,6 @@ def document(
         "failures": [{"id": scene, "error": error} for scene, error in sorted(memory.errors.items())],
         "manifest": text,
     }
-
-
-def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
-    """Return the scenes of each dataset: from the lock file, else from its last apply. Others are left out."""
-    if memory.lock is None:
-        return {name: memory.wanted[name] for name in manifest.datasets if name in memory.wanted}
-    pins = memory.lock.scenes.values()
-    return {name: [pin.id for pin in pins if name in pin.datasets] for name in manifest.datasets}
 
 
 # ------------------------------------------------------------------------------------------------------- scenes
@@ -154,30 +149,28 @@ def _add_areas(scenes: _Drawn, areas: Sequence[geometry.Footprint], of_dataset: 
             record["areas"] = sorted(found & asked if record["datasets"] else found)
 
 
-def _scenes(
-    manifest: Manifest, memory: Memory, wants: Mapping[str, Sequence[SceneId]]
-) -> list[tuple[str | None, dict[str, Any]]]:
+def _scenes(manifest: Manifest, memory: Memory) -> list[tuple[str | None, dict[str, Any]]]:
     """Return every scene that is wanted or on disk, oldest first: its footprint as WKT, and its record."""
     number = {name: index for index, name in enumerate(manifest.datasets)}
     datasets: dict[SceneId, list[int]] = {}
     for name in manifest.datasets:
-        for scene_id in wants.get(name, ()):
+        for scene_id in memory.wanted.get(name, ()):
             datasets.setdefault(scene_id, []).append(number[name])
-    held = {holding.id: holding for holding in memory.holdings}
+    on_disk = {local.id: local for local in memory.local_scenes}
     orders = {order.id: order for order in memory.orders}
     pins = {} if memory.lock is None else memory.lock.scenes
     found = []
-    for scene_id in dict.fromkeys((*datasets, *held)):
-        holding, order, error = held.get(scene_id), orders.get(scene_id), memory.errors.get(scene_id)
-        facts = memory.awaited.get(scene_id) if holding is None else holding.facts
+    for scene_id in dict.fromkeys((*datasets, *on_disk)):
+        local, order, error = on_disk.get(scene_id), orders.get(scene_id), memory.errors.get(scene_id)
+        facts = memory.awaited.get(scene_id) if local is None else local.facts
         scene = _scene(scene_id, facts, pins.get(scene_id))
-        state = _state(holding, order, error)
+        state = _state(local, order, error)
         record = {
             "id": scene_id,
             "datasets": datasets.get(scene_id, []),
             "state": state.value,
             **_facts(scene),
-            **_file(holding, changed=scene_id in memory.changed),
+            **_file(local, changed=scene_id in memory.changed),
             **({"picture": memory.quicklooks[scene_id]} if scene_id in memory.quicklooks else {}),
         }
         found.append((scene.footprint, record))
@@ -185,8 +178,8 @@ def _scenes(
     return found
 
 
-def _state(holding: LocalScene | None, order: Order | None, error: str | None) -> State:
-    if holding is not None:
+def _state(local: LocalScene | None, order: Order | None, error: str | None) -> State:
+    if local is not None:
         return State.HELD
     if order is not None and order.state is OrderState.PENDING:
         return State.PENDING
@@ -228,11 +221,11 @@ def _facts(scene: Scene) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _file(holding: LocalScene | None, *, changed: bool) -> dict[str, Any]:
-    if holding is None:
+def _file(local: LocalScene | None, *, changed: bool) -> dict[str, Any]:
+    if local is None:
         return {}
-    found = {"path": holding.path, "size": holding.size, "checked": holding.level.value, "sha256": holding.sha256}
-    files = {"files": len(holding.members)} if holding.is_folder else {}
+    found = {"path": local.path, "size": local.size, "checked": local.level.value, "sha256": local.sha256}
+    files = {"files": len(local.members)} if local.is_folder else {}
     return {**found, **files, **({"changed": True} if changed else {})}
 
 

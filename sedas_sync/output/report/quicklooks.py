@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sedas_sync.errors import ManifestError
+from sedas_sync.files.extras import load_extra
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.scene import SceneId
@@ -49,18 +49,15 @@ def quicklooks(root: str, scenes: Sequence[LocalScene], on_step: OnStep = ignore
 
 
 def _shrinker() -> Shrink:
-    try:
-        from PIL import Image, ImageOps  # noqa: PLC0415  # of an extra
-    except ImportError:
-        raise ManifestError(
-            "quick-looks need the extra sedas-sync[quicklooks]: pip install 'sedas-sync[quicklooks]'"
-        ) from None
+    image, operations = (
+        load_extra(name, "quicklooks", "a report with quick-looks") for name in ("PIL.Image", "PIL.ImageOps")
+    )
 
     def shrink(content: bytes) -> bytes:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
+        with image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
             if picture.width * picture.height > _LARGEST:
                 raise ValueError("too large for a quick-look")
-            small: Any = ImageOps.exif_transpose(picture).convert("RGB")
+            small: Any = operations.exif_transpose(picture).convert("RGB")
         small.thumbnail((WIDTH, WIDTH))
         out = io.BytesIO()
         small.save(out, "WEBP", quality=_QUALITY)

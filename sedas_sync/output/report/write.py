@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import write_whole
-from sedas_sync.model.events import OnStep, Step, ignore_step
+from sedas_sync.manifest import Manifest
+from sedas_sync.model.events import OnStep, Step
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.lock_file import beside, matching_lock_or_warning
+from sedas_sync.operations.lock_file import beside, matching_lock_or_warning, wanted_scenes
 from sedas_sync.operations.outputs import check_output
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
@@ -61,9 +62,9 @@ def write_report(
         state.check_owner(index)
         lock = matching_lock_or_warning(manifest, warnings)
         state.on_step(Step("looking at the mirror", index.count()))
-        memory = remembered(state.root, index, lock, state.on_step)
+        memory = remembered(manifest, state.root, index, lock, state.on_step)
     if quicklooks:
-        memory = replace(memory, quicklooks=small_pictures(str(state.root), memory.holdings, state.on_step))
+        memory = replace(memory, quicklooks=small_pictures(str(state.root), memory.local_scenes, state.on_step))
     data = document(manifest, memory, name=source.stem, text=_text(source), on_step=state.on_step)
     # An id may contain characters that UTF-8 cannot encode.
     content = page(data).encode("utf-8", "xmlcharrefreplace")
@@ -85,19 +86,20 @@ def _text(source: Path) -> str | None:
         return None
 
 
-def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
+def remembered(manifest: Manifest, root: Path, index: Index, lock: Lock | None, on_step: OnStep) -> Memory:
     """Collect the content of the index, and which files are on disk. Files with another time are read."""
     folder = inspect_mirror(root, {}, index.local_scenes(), on_step=on_step)
-    wanted = index.wanted()
+    wanted = wanted_scenes(manifest, index, lock)
     ids = {scene_id for of_dataset in wanted.values() for scene_id in of_dataset}
     return Memory(
-        holdings=list(folder.present.values()),
+        local_scenes=list(folder.present.values()),
         changed=frozenset(folder.changed),
         wanted=wanted,
         awaited={scene_id: facts for scene_id, facts in index.absent().items() if scene_id in ids},
         orders=tuple(index.orders()),
         errors=index.last_errors(),
         lock=lock,
+        lock_decides=lock is not None and index.lock_decides,
         last_run=last_run(index),
         unknown=folder.unknown,
         partials=len(partial_names(str(root))),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sedas_sync.archives.complete_search.answers import AnswerRow
 from sedas_sync.archives.complete_search.cap_model import HANDFUL
@@ -158,7 +159,7 @@ def test_search_finds_every_scene_or_reports_that_it_did_not(archive):
 def test_uncut_answers_are_complete_if_places_differ(archive):
     archive.cap = archive.growing = None
     archive.grain = archive.times = 1
-    archive.rows = [row._replace(item=((n + 0.4) / 200, (n + 0.6) / 200)) for n, row in enumerate(archive.rows)]
+    archive.rows = [replace(row, item=((n + 0.4) / 200, (n + 0.6) / 200)) for n, row in enumerate(archive.rows)]
     found, _, shortfall = search(archive)
     assert shortfall is None
     assert len(found) == len(archive.rows)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sedas_sync.archives.complete_search.answers import AnswerRow
 from sedas_sync.archives.complete_search.cap_model import HANDFUL, CapModel
@@ -167,6 +168,22 @@ def test_everything_behind_a_cap_is_found_at_a_bounded_cost(rule, cap):
     assert outcome.searches <= BOUNDS[rule] * 5000 / cap + 12
 
 
+def test_most_rows_are_sent_only_once_or_twice_if_the_newest_remain():
+    sent = 0
+
+    class Counted(Catalogue):
+        def ask(self, window: Window) -> list[AnswerRow]:
+            nonlocal sent
+            answer = super().ask(window)
+            sent += len(answer)
+            return answer
+
+    outcome = search(Counted(spread(20_000), 401))
+    assert outcome.shortfall is None
+    assert len(outcome.found) == 20_000
+    assert sent < 1.8 * 20_000
+
+
 @pytest.mark.parametrize("share", [0.5, 0.1])
 def test_cap_that_counts_rows_before_they_are_filtered(share):
     rows = spread(5000)
@@ -203,7 +220,7 @@ def clump(count: int, *, satellite: str = "A", width: float = 0.01) -> list[Answ
 
 @pytest.mark.parametrize("rule", ["newest", "arbitrary", "capricious"])
 def test_tiles_that_share_a_second_are_split_by_area(rule):
-    rows = clump(90) + [row._replace(item=Place(0.2, 0.3)) for row in spread(300)]
+    rows = clump(90) + [replace(row, item=Place(0.2, 0.3)) for row in spread(300)]
     outcome = search(Catalogue(rows, 20, rule))
     assert set(outcome.found) == {row.id for row in rows}
     assert outcome.shortfall is None
@@ -211,7 +228,7 @@ def test_tiles_that_share_a_second_are_split_by_area(rule):
 
 def test_rows_that_share_a_second_and_a_place_are_split_by_satellite():
     rows = [AnswerRow(f"{name}{n}", BEGIN + 1000, (name,), Place(0, 1)) for name in "ABC" for n in range(15)]
-    outcome = search(Catalogue(rows + [row._replace(item=Place(0, 1)) for row in spread(200)], 20))
+    outcome = search(Catalogue(rows + [replace(row, item=Place(0, 1)) for row in spread(200)], 20))
     assert len(outcome.found) == 245
     assert outcome.shortfall is None
 
@@ -426,7 +443,7 @@ def test_handful_in_one_second_is_accepted_within_four_queries(number):
 
 def test_handful_is_not_accepted_if_answers_of_its_length_were_cut():
     rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(9)]
-    outcome = search(Catalogue([*rows, *(row._replace(item=Place(0, 1)) for row in spread(60))], 5))
+    outcome = search(Catalogue([*rows, *(replace(row, item=Place(0, 1)) for row in spread(60))], 5))
     assert outcome.shortfall is not None
     assert "at 2019-04-30T00:16:40Z" in outcome.shortfall
 
@@ -471,7 +488,7 @@ def test_search_finds_all_rows_or_reports_that_it_did_not(catalogue):
 def test_search_is_complete_if_every_second_can_be_split(catalogue):
     """If no place has more than a few rows in one second, splits by area are enough."""
     rows = [
-        row._replace(item=Place((number + 0.4) / 200, (number + 0.6) / 200))
+        replace(row, item=Place((number + 0.4) / 200, (number + 0.6) / 200))
         for number, row in enumerate(catalogue.rows)
     ]
     outcome = search(Catalogue(rows, catalogue.cap, catalogue.rule))

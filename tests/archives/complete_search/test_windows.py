@@ -1,5 +1,7 @@
 """Splits of windows."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +38,17 @@ def test_before_and_after_a_second_cover_the_rest(a, b, c):
 def test_median_leaves_rows_on_both_sides(starts):
     cut = windows.median(starts)
     assert starts[0] < cut <= starts[-1]
+
+
+@given(SECONDS, STARTS)
+def test_pages_before_the_oldest_row_are_a_little_shorter_than_the_answer(first, starts):
+    starts = [start + 5000 for start in starts]
+    cuts = windows.pages(first, starts)
+    assert all(first < cut < starts[0] for cut in cuts)
+    assert len(cuts) <= windows.PAGES
+    lengths = {later - earlier for earlier, later in pairwise(sorted(cuts))}
+    assert len(lengths) <= 1
+    assert all(0 < length < starts[-1] - starts[0] for length in lengths)
 
 
 @given(STARTS)

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import copy
 import json
 import operator
 import re
@@ -10,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from scripted_sedas import AOI, FROM, NAME, TO, UNUSABLE, WHOLE
 
+from sedas_sync.archives.complete_search.windows import Window
 from sedas_sync.archives.sedas.query import search_body
 from sedas_sync.archives.sedas.rows import to_time
+from sedas_sync.archives.sedas.windowed_query import WindowedQuery
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 from sedas_sync.model.scene import Query
 from sedas_sync.sandbox import Sandbox
@@ -219,3 +222,27 @@ def test_unusable_rows_are_skipped_with_one_warning_each(scripted, connect):
     assert len(warnings) == len({json.dumps(row, default=str) for row in bad})
     assert all(sentence.isprintable() and len(sentence) < 400 for sentence in warnings)
     assert "hunter22" not in "".join(warnings)
+
+
+def test_row_of_another_answer_is_recognised_unless_it_has_changed():
+    rows = [{"supplierId": "A", "start": FROM, "satelliteName": "Sentinel-2A", "coordinatesWKT": AOI}]
+    answers = [rows, copy.deepcopy(rows), [{**rows[0], "satelliteName": "Sentinel-2B"}], [{**rows[0], "start": TO}]]
+    made = []
+    windowed = WindowedQuery(query(), lambda _body: answers.pop(0), tuple, lambda row: made.append(row) or len(made))
+    first, again, other, later = (windowed.ask(Window(0, 1))[0] for _ in range(4))
+    assert again is first
+    assert (first.item, other.item, later.item) == (1, 2, 3)
+    assert first.footprint == AOI
+    assert (first.attributes[0], other.attributes[0]) == ("Sentinel-2A", "Sentinel-2B")
+    assert first.start < later.start
+
+
+@pytest.mark.parametrize("odd", [["Sentinel-2A"], {"name": "Sentinel-2A"}])
+def test_row_with_a_list_or_an_object_for_a_text_is_counted_each_time(odd):
+    row = {"supplierId": "A", "start": FROM, "satelliteName": odd}
+    windowed = WindowedQuery(query(), lambda _body: [row, {"supplierId": 7}, "text"], tuple, lambda row: row)
+    for _ in range(2):
+        found, *unusable = windowed.ask(Window(0, 1))
+        assert (found.id, found.attributes[0], found.item) == ("A", "", row)
+        assert [one.start for one in unusable] == [None, None]
+        assert len({one.id for one in unusable}) == 2

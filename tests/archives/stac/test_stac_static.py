@@ -250,7 +250,7 @@ def test_geoparquet_that_cannot_be_read(server, parquet):
 
 def test_geoparquet_names_the_extra(server, parquet, monkeypatch):
     monkeypatch.setitem(sys.modules, "rustac", None)
-    with pytest.raises(ManifestError, match=r"needs the extra sedas-sync\[stac-geoparquet\]"):
+    with pytest.raises(ManifestError, match=r"a GeoParquet file, needs .*sedas-sync\[stac-geoparquet\]"):
         found(server, path=parquet)
 
 

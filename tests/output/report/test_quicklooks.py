@@ -2,14 +2,11 @@
 
 import base64
 import io
-import sys
 import zipfile
 
-import pytest
 from PIL import Image
 from report_values import embedded
 
-from sedas_sync.errors import ManifestError
 from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.output.report.quicklooks import WIDTH, quicklooks
 
@@ -80,9 +77,3 @@ def test_a_report_with_pictures(workspace, browser):
     page.click("#scenes .link")
     page.until("return document.querySelector('#details img').naturalWidth > 0")
     assert page.log()[0] == []
-
-
-def test_without_pillow_the_error_names_the_extra(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ManifestError, match=r"sedas-sync\[quicklooks\]"):
-        quicklooks(str(tmp_path), [])

@@ -113,7 +113,7 @@ def test_what_never_arrived_is_known_by_the_lock_and_by_its_name():
     name = "S2A_MSIL1C_20190511T110621_N0207_R137_T30UXC_20190511T121530"
     head = head_of(read(), None)
     lock = Lock(head=head, scenes={name: LockedScene(name, ("optical",), RUN.started, 812, None, box(0, 51))})
-    (scene,) = document(read(), Memory(lock=lock), name="fields")["scenes"]
+    (scene,) = document(read(), Memory(lock=lock, wanted={"optical": [name]}), name="fields")["scenes"]
     assert (scene["state"], scene["size"], scene["start"][:10]) == ("missing", 812, "2019-05-31")
     assert (scene["tile"], scene["relative_orbit"]) == ("30UXC", 137)
     assert scene["outline"] == [[[1, 51, 1, 52, 0, 52, 0, 51]]] or len(scene["outline"][0][0]) == 8

@@ -202,9 +202,9 @@ def test_the_parts_of_the_script_are_modules_and_the_page_has_them_once(html):
 
 def test_an_area_without_any_downloaded_scene_comes_first(browser):
     remembered = twelve_fields(each=2)
-    for holding in [holding for holding in remembered.holdings if holding.id.endswith("_FEN")]:
-        remembered.holdings.remove(holding)
-        remembered.awaited[holding.id] = holding.facts
+    for local in [local for local in remembered.local_scenes if local.id.endswith("_FEN")]:
+        remembered.local_scenes.remove(local)
+        remembered.awaited[local.id] = local.facts
     page = browser.open(remembered.page(fields_manifest()), width=1440)
     assert page.text("#coverage-text") == "No scene is downloaded: fen."
     assert rows(page)[0][-2:] == ["none", "none"]

@@ -37,6 +37,7 @@ def test_it_fits_every_window_and_axe_finds_nothing(browser, crowded):
         page.look(width=width, height=height)
         page.drawn()
         assert page.js("return document.documentElement.scrollWidth") <= width, width
+        assert page.js("const of = document.getElementById('details'); return of.scrollWidth - of.clientWidth") == 0
         assert page.js("return document.documentElement.scrollHeight") < 14_000, width
         lines = page.js("return Math.max(...[...document.querySelectorAll('.list .id')].map((e) => e.clientHeight))")
         assert lines < 110, f"an id is in {lines} px at {width}"

@@ -23,6 +23,8 @@ Reporter = Callable[[str, str], None]
 """Takes the id of a scene, and a sentence about it."""
 
 _FULL = 100
+_MOST_LONGITUDE, _MOST_LATITUDE = 720, 91
+"""Degrees. Footprints over the antimeridian exceed 180, and rounding exceeds 90."""
 """Percent."""
 _PLACEHOLDERS = frozenset(
     {"", "-", "--", "n/a", "na", "nan", "nil", "none", "null", "unknown", "undefined", "not available",
@@ -137,8 +139,13 @@ class Properties(Struct, frozen=True):
         return None
 
 
+def are_degrees(longitude: float, latitude: float) -> bool:
+    """Return whether numbers can be a position; metres of a projection, infinity and NaN cannot."""
+    return abs(longitude) <= _MOST_LONGITUDE and abs(latitude) <= _MOST_LATITUDE
+
+
 def wkt_of(geometry: Any) -> str | None:
-    """Return a GeoJSON geometry as WKT without heights; None if it is empty, not finite or not GeoJSON."""
+    """Return a GeoJSON geometry as WKT without heights; None if it is empty, not in degrees or not GeoJSON."""
     try:
         return _wkt(geometry)
     except (TypeError, KeyError, ValueError, IndexError, OverflowError, RecursionError):
@@ -158,7 +165,7 @@ def _positions(coordinates: Any, depth: int) -> str:
     if depth:
         return f"({_joined([_positions(part, depth - 1) for part in coordinates])})"
     x, y = float(coordinates[0]), float(coordinates[1])
-    if not (math.isfinite(x) and math.isfinite(y)):
+    if not are_degrees(x, y):
         raise ValueError
     return f"{x!r} {y!r}"
 

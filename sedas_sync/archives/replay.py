@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import IO, Any
 
 import msgspec
+import numpy as np  # noqa: F401  # before shapely, which prints a traceback if there is no memory for numpy
 import shapely
 from msgspec import Struct
 from msgspec.structs import replace

@@ -1,15 +1,12 @@
 """Paths that a user writes into a manifest."""
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sedas_sync.errors import ManifestError
 
-if TYPE_CHECKING:  # the command line reads its options without pathlib
-    from pathlib import Path
 
-
-def user_path(folder: "Path", path: str) -> "Path":
+def user_path(folder: Path, path: str) -> Path:
     """Return the file or folder that a user names; `~` is the home folder.
 
     Args:

@@ -492,9 +492,16 @@ def sync(root: str, relative: str) -> None:
         os.fsync(folder)
 
 
-def free_space(path: str) -> int:
-    """Return the bytes that this user may still write below `path`, or below its nearest folder that exists."""
+def free_space(path: str) -> int | None:
+    """Return the bytes that this user may still write below `path`, or below its nearest folder that exists.
+
+    None if the file system does not state it: some of FUSE refuse the question, or answer that they have no size.
+    """
     path = os.path.abspath(path)  # noqa: PTH100 - all paths here are strings
     while not os.path.exists(path):  # noqa: PTH110 - all paths here are strings
         path = os.path.dirname(path)  # noqa: PTH120 - all paths here are strings
-    return shutil.disk_usage(path).free
+    try:
+        usage = shutil.disk_usage(path)
+    except OSError:
+        return None
+    return usage.free if usage.total else None

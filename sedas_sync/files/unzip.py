@@ -205,7 +205,8 @@ def unpack(
         InterruptedError: `stopped` returned true.
         OSError: The folder cannot be written, or has no room.
     """
-    if contents.size > safe_tree.free_space(root):
+    free = safe_tree.free_space(root)
+    if free is not None and contents.size > free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
     proved = ProofLevel.DIGEST if level is ProofLevel.DIGEST else ProofLevel.CRC
     files = []

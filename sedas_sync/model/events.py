@@ -44,8 +44,8 @@ class Started(Event, frozen=True, kw_only=True):
     """How many scenes each kind of action has."""
     bytes: int | None
     """Bytes to download; null if a size is unknown."""
-    free: int
-    """Free space of the mirror's file system, bytes."""
+    free: int | None
+    """Free space of the mirror's file system, bytes; null if it is not known."""
 
 
 class Searched(Event, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any, TypeVar
 
 import msgspec
@@ -382,16 +383,14 @@ class Api:
         return reply
 
     def _read(self, answer: Answer, started: float) -> bytes:
-        pieces: list[bytes] = []
-        length = 0
+        content = BytesIO()
         while piece := answer.read(_CHUNK):
-            pieces.append(piece)
-            length += len(piece)
-            if length > self._max_answer:
+            content.write(piece)
+            if content.tell() > self._max_answer:
                 raise ArchiveError(f"the archive's answer is longer than {self._max_answer} bytes")
             if self._clock() - started > MAX_ANSWER_SECONDS:
                 raise ArchiveError(f"the archive's answer took more than {MAX_ANSWER_SECONDS:.0f} s", retryable=True)
-        return b"".join(pieces)
+        return content.getvalue()
 
 
 def _prepared(

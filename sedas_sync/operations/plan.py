@@ -390,7 +390,7 @@ def _with_kept_forms(
         # A lock file contains what there was, not the form that the archive delivers.
         return scenes, comparison
     staying = _of_other_form(context, scenes, inspection)
-    return {**scenes, **staying}, replace(comparison, either_form=staying.keys())
+    return {**scenes, **staying} if staying else scenes, replace(comparison, either_form=staying.keys())
 
 
 def _of_other_form(

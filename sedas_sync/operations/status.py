@@ -95,8 +95,8 @@ class Status(Struct, frozen=True, kw_only=True):
     """Files that are not in the index."""
     bytes: int
     """Size of all scenes on disk."""
-    free: int
-    """Free bytes of the disk."""
+    free: int | None
+    """Free bytes of the disk; None if it does not state them."""
     orders: tuple[ListedOrder, ...]
     """Orders, oldest first."""
     partials: tuple[PartialDownload, ...]

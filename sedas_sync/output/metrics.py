@@ -58,7 +58,8 @@ def _gauges(of: Status, now: datetime) -> Iterator[tuple[str, str, _Values]]:
         one(max(0.0, (now - placed).total_seconds())),
     )
     yield "bytes", "Size of the scenes on disk.", one(of.bytes)
-    yield "free_bytes", "Free bytes of the file system.", one(of.free)
+    if of.free is not None:
+        yield "free_bytes", "Free bytes of the file system.", one(of.free)
     files, bytes_ = of.replaced
     yield "replaced_files", "Files in .sedas-sync/replaced.", one(files)
     yield "replaced_bytes", "Size of the files in .sedas-sync/replaced.", one(bytes_)

@@ -112,9 +112,12 @@ def choose_actions(
     Returns:
         One action for each scene, sorted by time of acquisition and id.
     """
+    # Sorted twice, because a pair of time and id for each scene would need memory.
+    in_order = sorted(wants.values(), key=lambda want: want.scene.id)
+    in_order.sort(key=lambda want: want.scene.start or UNDATED)
     return tuple(
         _action(want, observed.get(want.scene.id, NOTHING_ON_DISK), orders.get(want.scene.id), comparison)
-        for want in sorted(wants.values(), key=lambda want: (want.scene.start or UNDATED, want.scene.id))
+        for want in in_order
     )
 
 

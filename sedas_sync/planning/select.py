@@ -239,18 +239,18 @@ def paths_of(
 
 def with_endings_on_disk(
     wants: Mapping[SceneId, DesiredScene], local_scenes: Iterable[LocalScene]
-) -> dict[SceneId, DesiredScene]:
+) -> Mapping[SceneId, DesiredScene]:
     """Return desired scenes whose paths have the endings of their files on disk.
 
     A download shows which kind of file a product is: see `sedas_sync.model.file_kind`.
     """
-    found = dict(wants)
+    changed: dict[SceneId, DesiredScene] = {}
     for local in local_scenes:
-        want = found.get(local.id)
+        want = wants.get(local.id)
         if want is None or local.path == want.path or local.is_folder or want.scene.is_folder:
             continue
         stem = want.path.removesuffix(want.scene.ending)
         ending = ending_on_disk(local.path, stem)
         if ending is not None and stem + ending != want.path:
-            found[local.id] = replace(want, path=stem + ending)
-    return found
+            changed[local.id] = replace(want, path=stem + ending)
+    return {**wants, **changed} if changed else wants

@@ -99,7 +99,7 @@ def waits_for_order(want: DesiredScene, order: Order) -> bool:
 
 def with_orders(
     wants: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order], keys: Mapping[ArchiveIdentity, ArchiveKey]
-) -> tuple[dict[SceneId, DesiredScene], dict[SceneId, Order], list[str]]:
+) -> tuple[Mapping[SceneId, DesiredScene], dict[SceneId, Order], list[str]]:
     """Take each scene that is on order from the archive that has the order.
 
     The id of an order means nothing to another archive, so an order of an archive that is not known is not used.
@@ -112,7 +112,8 @@ def with_orders(
     Returns:
         The desired scenes, the orders that can be used, and a warning for each of the others.
     """
-    scenes, usable, warnings = dict(wants), dict(orders), []
+    moved: dict[SceneId, DesiredScene] = {}
+    usable, warnings = dict(orders), []
     for scene_id, order in orders.items():
         want = wants.get(scene_id)
         if want is None or not waits_for_order(want, order) or not order.archive:
@@ -125,8 +126,8 @@ def with_orders(
                 "manifest does not name for this scene"
             )
         elif [source.archive for source in want.sources] != [key]:
-            scenes[scene_id] = with_sources(want, _with_source(want, key), key)
-    return scenes, usable, warnings
+            moved[scene_id] = with_sources(want, _with_source(want, key), key)
+    return {**wants, **moved} if moved else wants, usable, warnings
 
 
 def _with_source(want: DesiredScene, key: ArchiveKey) -> tuple[Source, ...]:

@@ -45,7 +45,7 @@ def test_status_loads_neither_geometry_nor_http_nor_the_transfer_engine(applied,
 
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("apply", "--help")])
 def test_version_and_help_load_click_and_next_to_nothing_else(workspace, arguments):
-    assert imported(workspace, *arguments, names=(*ENGINE, "msgspec", "pathlib", "pydantic", "tqdm")) == []
+    assert imported(workspace, *arguments, names=(*ENGINE, "msgspec", "pydantic", "tqdm")) == []
 
 
 def test_completion_loads_little(applied):

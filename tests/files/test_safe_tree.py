@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -267,6 +269,17 @@ def test_free_space_of_a_folder_that_is_not_yet_there(tmp_path):
     free = safe_tree.free_space(str(tmp_path / "not/yet"))
     found = os.statvfs(tmp_path)
     assert abs(free - found.f_bavail * found.f_frsize) < 1 << 30
+
+
+@pytest.mark.parametrize("answer", [OSError(errno.ENOSYS, "Function not implemented"), (0, 0, 0)])
+def test_free_space_that_a_file_system_does_not_state_is_unknown(tmp_path, monkeypatch, answer):
+    def disk_usage(_):
+        if isinstance(answer, OSError):
+            raise answer
+        return SimpleNamespace(total=0, used=0, free=0)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    assert safe_tree.free_space(str(tmp_path)) is None
 
 
 def test_stat_does_not_follow(root, outside):

@@ -95,7 +95,7 @@ def _one_file(scene: Scene, product: EOProduct) -> Scene:
         scene,
         assets=(),
         unselected=(),
-        size=size if isinstance(size, int) and size > 0 else None,
+        size=size if type(size) is int and size > 0 else None,
         digest=digest,
         # Only a checksum shows that a provider means the file that it sends, not the product that is packed in it.
         nominal=digest is None,

@@ -18,6 +18,7 @@ _FILTERED = ("satelliteName", "sensorType", "productType", "orbitDirection")
 """What rows can be filtered by, and so what a cap may count them by; the source group is another one."""
 _SATELLITE, _, _PRODUCT_TYPE, _DIRECTION = range(len(_FILTERED))
 _NO_ATTRIBUTES = ("",) * (len(_FILTERED) + 1)
+_REMEMBERED = 15_000
 _IDENTIFYING = ("supplierId", "start", *_FILTERED)
 
 
@@ -45,7 +46,9 @@ class WindowedQuery:
         self._satellites = satellites
         self._make = make
         self._known: dict[tuple[Any, ...], AnswerRow] = {}
-        """The rows of all answers, by the values of `_IDENTIFYING`."""
+        """The rows of the last answers, by the values of `_IDENTIFYING`."""
+        self._earlier: dict[tuple[Any, ...], AnswerRow] = {}
+        """Those of the answers before. Older ones are forgotten: rows come again soon, and each needs memory."""
         self._body = search_body(query)
         restrictions = ("sensorFilters", "filters", "satelliteName", "sourceGroup")
         self.restrictions = json.dumps([self._body.get(key) for key in restrictions], sort_keys=True, default=str)
@@ -62,6 +65,8 @@ class WindowedQuery:
         stop = window.stop + (0 if self._ends.includes_last and not self._fractions else NEAR)
         body = {**self._body, **(window.part or {}), "start": time_text(start), "stop": time_text(stop)}
         rows = [self._row(row) for row in self._search(body)]
+        if len(self._known) > _REMEMBERED:
+            self._known, self._earlier = {}, self._known
         self._ends.learn(start, stop, [row.start for row in rows if row.start is not None])
         return rows
 
@@ -69,7 +74,7 @@ class WindowedQuery:
         """Return a row as an `AnswerRow`. One that was in another answer, as most are, is only recognised."""
         try:
             values = tuple(map(row.get, _IDENTIFYING))
-            known = self._known.get(values)
+            known = self._known.get(values) or self._earlier.get(values)
         except (AttributeError, TypeError):  # it is not an object, or has a value without a hash
             return self._new_row(row)
         if known is None:

@@ -316,7 +316,7 @@ def _files(
                 name=intern(names[key]),
                 key=intern(key),
                 url=url,
-                size=size if isinstance(size, int) and size > 0 else None,
+                size=size if type(size) is int and size > 0 else None,
                 digest=digest_of(asset.get("file:checksum") or asset.get("checksum:multihash")),
             ),
         )

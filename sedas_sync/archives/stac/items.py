@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
-from sedas_sync.archives.lenient import Properties, Report, UnusableError, wkt_of
+from sedas_sync.archives.lenient import Properties, Report, UnusableError, are_degrees, wkt_of
 from sedas_sync.archives.s3_config import S3Config
 from sedas_sync.archives.stac.files import Choice, choose, joined, unavailable_reason
 from sedas_sync.archives.stac.sensors import sensor_of
@@ -172,7 +172,7 @@ def _footprint(item: Mapping[str, Any], report: Report) -> str | None:
     if geometry is not None:
         if (wkt := wkt_of(geometry)) is not None:
             return wkt
-        report("its geometry is not GeoJSON, or is empty, and its bbox is used")
+        report("its geometry is not GeoJSON in degrees, or is empty, and its bbox is used")
     return _box(item)
 
 
@@ -182,7 +182,8 @@ def bbox_of(item: Mapping[str, Any]) -> tuple[float, float, float, float] | None
     if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(isinstance(x, int | float) for x in bbox):
         return None
     half = len(bbox) // 2
-    return bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    return (west, south, east, north) if are_degrees(west, south) and are_degrees(east, north) else None
 
 
 def _box(item: Mapping[str, Any]) -> str | None:

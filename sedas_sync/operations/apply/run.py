@@ -263,7 +263,7 @@ class Run:
         sizes = [action.size or 0 for action in plan.of(TRANSFERS)]
         # For a while a zip and its folder exist side by side.
         needed = sum(sizes) + (max(sizes, default=0) if self._unpack else 0)
-        if needed > free:
+        if free is not None and needed > free:
             self._reports.warn(
                 f"{size(needed)} have to be downloaded and only {size(free)} are free in {root}: make room, or the run "
                 "stops when the disk is full, and the next one continues"

@@ -53,8 +53,8 @@ class StatusSummary(JsonObject, frozen=True, kw_only=True):
     """Files in `.sedas-sync/replaced/`."""
     replaced_bytes: Count
     """Their size."""
-    free: Count
-    """Free bytes of the mirror's file system."""
+    free: Count | None
+    """Free bytes of the mirror's file system; null if it does not state them."""
     up_to_date: bool
     """Whether every dataset was applied, the last run had no failure, and nothing is missing or changed."""
 

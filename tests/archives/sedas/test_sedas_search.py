@@ -12,6 +12,7 @@ import pytest
 from scripted_sedas import AOI, FROM, NAME, TO, UNUSABLE, WHOLE
 
 from sedas_sync.archives.complete_search.windows import Window
+from sedas_sync.archives.sedas import windowed_query
 from sedas_sync.archives.sedas.query import search_body
 from sedas_sync.archives.sedas.rows import to_time
 from sedas_sync.archives.sedas.windowed_query import WindowedQuery
@@ -246,3 +247,14 @@ def test_row_with_a_list_or_an_object_for_a_text_is_counted_each_time(odd):
         assert (found.id, found.attributes[0], found.item) == ("A", "", row)
         assert [one.start for one in unusable] == [None, None]
         assert len({one.id for one in unusable}) == 2
+
+
+def test_rows_of_long_past_answers_are_forgotten_and_made_again(monkeypatch):
+    monkeypatch.setattr(windowed_query, "_REMEMBERED", 0)
+    rows = {name: {"supplierId": name, "start": FROM} for name in "AB"}
+    answers = [[rows[name]] for name in "AABBA"]
+    windowed = WindowedQuery(query(), lambda _body: answers.pop(0), tuple, lambda row: row)
+    first, again, _, _, later = (windowed.ask(Window(0, 1))[0] for _ in range(5))
+    assert again is first
+    assert later is not first
+    assert later == first

@@ -208,13 +208,25 @@ def test_what_cannot_be_read_is_unknown_and_the_scene_stays(server, archive):
         {"type": "GeometryCollection", "geometries": []},
         {"type": "Point", "coordinates": [math.nan, 51]},
         {"type": "Circle", "coordinates": [0, 51]},
+        {"type": "Point", "coordinates": [500_000, 5_700_000]},
+        {"type": "Polygon", "coordinates": [[[0, 0], [1e308, 0], [0, 1e308], [0, 0]]]},
     ],
 )
 def test_bbox_counts_if_the_geometry_is_not_one(server, geometry):
     item, warned = server.add("S1", geometry=geometry), []
     scene = scene_of_item(item_of(item), server.url, (), warned.append)
     assert footprint(scene.footprint).bounds == (-1.5, 51.4, -1.1, 51.8)
-    assert warned == ["its geometry is not GeoJSON, or is empty, and its bbox is used"]
+    assert warned == ["its geometry is not GeoJSON in degrees, or is empty, and its bbox is used"]
+
+
+@pytest.mark.parametrize("size", [True, 0, -5, "5000", 5000.5, [1], None])
+def test_size_that_is_not_a_positive_number_is_unknown(server, size):
+    item = server.add("S1")
+    for asset in item["assets"].values():
+        asset["file:size"] = size
+    scene = scene_of_item(item_of(item), server.url, (), lambda _: None)
+    assert scene.assets
+    assert {asset.size for asset in scene.assets} == {None}
 
 
 def test_parts_of_the_wrong_type_cost_no_scene(server, archive):

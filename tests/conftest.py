@@ -1,10 +1,16 @@
 """What tests share: a sandbox to talk to, and a folder in which the installed command is run."""
 
+import importlib
 import os
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from threading import Event
 
 import pytest
-from effort import effort
+from effort import FULL, effort
 from hypothesis import HealthCheck, settings
 from workspaces import OwnProcess, Workspace
 
@@ -23,9 +29,45 @@ settings.register_profile("house", house)
 settings.load_profile("house")
 
 
+MEMORY = Path("/dev/shm")
+DISK = Path("/tmp")
+# A run syncs thousands of files, and waits for the disk each time. All tests together leave 3 GB at most.
+if not FULL and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 6e9:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_collection(session):
+    """Let each worker import the modules of the tests from another one on.
+
+    The first import of a module rewrites its assertions, which takes ten seconds for all. What one worker has written
+    the others read.
+    """
+    worker, workers = (os.environ.get(f"PYTEST_XDIST_{name}") for name in ("WORKER", "WORKER_COUNT"))
+    if worker is None:
+        return
+    files = sorted(file for folder in session.config.args for file in Path(folder).rglob("test_*.py"))
+    first = len(files) * int(worker.removeprefix("gw")) // int(workers)
+    for file in files[first:] + files[:first]:
+        if str(file.parent) not in sys.path:
+            sys.path.insert(0, str(file.parent))
+        with suppress(Exception, pytest.skip.Exception):  # The collection reports it.
+            importlib.import_module(file.stem)
+
+
 def pytest_xdist_auto_num_workers():
     """Return two workers for each processor: tests wait for servers and processes as long as they compute."""
     return 2 * len(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def other_disk(tmp_path):
+    """A folder on another file system than `tmp_path`."""
+    for place in (MEMORY, DISK):
+        if place.is_dir() and place.stat().st_dev != tmp_path.stat().st_dev:
+            with tempfile.TemporaryDirectory(prefix="sedas-sync-", dir=place) as folder:
+                yield Path(folder)
+            return
+    pytest.skip("there is no second file system here")
 
 
 @pytest.fixture(autouse=True)

@@ -267,18 +267,18 @@ def test_the_installed_script_runs_the_command(workspace):
     assert shown.stdout == f"sedas-sync {__version__}\n"
 
 
-@pytest.mark.parametrize("file", ["manifest.toml", "manifest.lock", "scenes/A.zip", "scenes/.sedas-sync/index.db"])
 @pytest.mark.parametrize(
     "command", [["plan", "--out"], ["plan", "--summary"], ["plan", "--record"], ["report", "--out"]], ids=" ".join
 )
-def test_nothing_is_written_over_the_manifest_its_lock_or_the_mirror(workspace, sandbox, command, file):
+def test_nothing_is_written_over_the_manifest_its_lock_or_the_mirror(workspace, sandbox, command):
     """As where the name of the file was forgotten: `plan --out manifest.toml`."""
     sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-01T11:00:00Z")])
     workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
     assert workspace.run("apply", "--update-lock").code == 0
-    before = (workspace.path / file).read_bytes()
-    ran = workspace.run(*command, file)
-    assert (ran.code, (workspace.path / file).read_bytes() == before) == (2, True)
-    assert file in ran.err
+    for file in ("manifest.toml", "manifest.lock", "scenes/A.zip", "scenes/.sedas-sync/index.db"):
+        before = (workspace.path / file).read_bytes()
+        ran = workspace.run(*command, file)
+        assert (ran.code, (workspace.path / file).read_bytes() == before) == (2, True), file
+        assert file in ran.err
     assert workspace.run(*command, "scenes/other.txt").code == 0
     assert workspace.run(*command, "scenes/other.txt").code == 0

@@ -156,6 +156,7 @@ def test_bulk_download_gives_up_on_what_fails(client, sandbox, tmp_path):
 
 
 def test_shutdown_ends_a_bulk_download_that_waits_for_an_order(client, sandbox, tmp_path):
+    sandbox.order_delay = 3600
     sandbox._catalogue = RowCatalogue([offline("A")])
     found, before = client.search_product("A"), threads()
     downloader = SeDASBulkDownload(client, str(tmp_path))

@@ -120,15 +120,15 @@ def test_a_damaged_index_is_put_aside_and_a_link_beside_it_is_left(workspace, sa
 
 def ran_as(uid, place, *arguments, umask=0o022, gid=None):
     ran = as_user(uid, COMMAND, *arguments, cwd=place.path, env=place.environment(), umask=umask, gid=gid)
-    assert "Traceback" not in ran.stderr, ran.stderr
+    assert "Traceback" not in ran.err, ran.err
     return ran
 
 
 def all_as(uid, place, *lines):
     """Run several command lines in one process."""
     done = as_user(uid, COMMANDS, *lines, cwd=place.path, env=place.environment())
-    assert done.returncode == 0, done.stderr
-    return [Ran(*json.loads(line)) for line in done.stdout.splitlines()]
+    assert done.code == 0, done.err
+    return [Ran(*json.loads(line)) for line in done.out.splitlines()]
 
 
 @as_root
@@ -147,8 +147,8 @@ def test_a_file_that_this_user_may_not_move_is_left_and_its_owner_named(common, 
     place.chmod(0o1777 if kind == "sticky" else 0o755)
     for _ in range(2):
         ran = ran_as(ALICE, common, "apply", "--json")
-        summary = json.loads(ran.stdout.splitlines()[-1])
-        assert ran.returncode == 1
+        summary = json.loads(ran.out.splitlines()[-1])
+        assert ran.code == 1
         said = next(failure["error"] for failure in summary["failures"] if failure["id"] == "ON000")
         assert f"ON000.zip belongs to the user {BOB}" in said
         assert ("ask one of them to do that" if kind == "sticky" else "chmod g+w") in said
@@ -164,14 +164,14 @@ def test_a_move_that_the_sticky_bit_forbids_leaves_no_second_name(common, sandbo
     common.write(MAY)
     common.mirror.mkdir()
     common.mirror.chmod(0o1777)
-    assert ran_as(ALICE, common, "apply").returncode == 0
+    assert ran_as(ALICE, common, "apply").code == 0
     scene = common.mirror / "ON000.zip"
     os.chown(scene, BOB, BOB)
     scene.chmod(0o666)
     common.write(MAY, mirror='layout = "new/{id}"')
     for _ in range(2):
         ran = ran_as(ALICE, common, "apply")
-        assert (ran.returncode, "sticky bit" in ran.stderr + ran.stdout) == (1, True), ran
+        assert (ran.code, "sticky bit" in ran.err + ran.out) == (1, True), ran
         assert scene.stat().st_nlink == 1
         assert len(list(common.mirror.rglob("*.zip"))) == 1
 
@@ -198,19 +198,19 @@ def test_a_mirror_of_a_group_works_for_each_of_its_users(group, sandbox):
     right = offer(sandbox, group.path, online=3, archived=2, size=2000)
     group.write(MAY)
     first = ran_as(ALICE, group, "apply", umask=0o002, gid=STAFF)
-    assert first.returncode == 0, first.stderr
+    assert first.code == 0, first.err
     assert not not_for_the_group(group.mirror)
     (group.mirror / "ON000.zip").unlink()
     (group.mirror / "ON001.zip").write_bytes(b"somebody's")
     second = ran_as(BOB, group, "apply", "--json", umask=0o002, gid=STAFF)
-    assert second.returncode == 0, second.stderr
-    assert json.loads(second.stdout.splitlines()[-1])["fetched"] == 2
+    assert second.code == 0, second.err
+    assert json.loads(second.out.splitlines()[-1])["fetched"] == 2
     assert group.files() == right
     group.write(MAY, mirror='layout = "2019/{id}"')
     third = ran_as(BOB, group, "apply", umask=0o002, gid=STAFF)
-    assert third.returncode == 0, third.stderr
+    assert third.code == 0, third.err
     assert {path.name: path.read_bytes() for path in (group.mirror / "2019").iterdir()} == right
-    assert ran_as(ALICE, group, "verify", umask=0o002, gid=STAFF).returncode == 0
+    assert ran_as(ALICE, group, "verify", umask=0o002, gid=STAFF).code == 0
     assert not not_for_the_group(group.mirror)
 
 
@@ -220,7 +220,7 @@ def test_what_one_user_of_a_group_was_killed_at_another_goes_on_with(group, sand
     sandbox.faults = Faults(rules=(Rule("download", slow(300_000)),))
     group.write(MAY)
     killed = """
-import signal, threading
+import os, signal, threading
 parts = os.path.join("scenes", ".sedas-sync", "partial")
 def watch():
     while True:
@@ -232,12 +232,12 @@ def watch():
 threading.Thread(target=watch, daemon=True).start()
 """
     first = as_user(ALICE, killed + COMMAND, "apply", cwd=group.path, env=group.environment(), umask=0o002, gid=STAFF)
-    assert first.returncode == -9, first.stderr
+    assert first.code == -9, first.err
     assert not not_for_the_group(group.mirror)
     sandbox.faults = Faults()
     sandbox.order_delay = 0.1
     second = ran_as(BOB, group, "apply", umask=0o002, gid=STAFF)
-    assert second.returncode == 0, second.stderr
+    assert second.code == 0, second.err
     assert group.files() == right
     assert sandbox.bytes_sent < 1.2 * sum(map(len, right.values()))
 
@@ -246,15 +246,15 @@ threading.Thread(target=watch, daemon=True).start()
 def test_an_index_of_another_user_says_whose_it_is(group, sandbox):
     offer(sandbox, group.path, online=1, archived=0, size=1000)
     group.write(MAY)
-    assert ran_as(ALICE, group, "apply", umask=0o022, gid=STAFF).returncode == 0
+    assert ran_as(ALICE, group, "apply", umask=0o022, gid=STAFF).code == 0
     ran = ran_as(BOB, group, "apply", umask=0o022, gid=STAFF)
-    assert ran.returncode == 2
-    assert f"belongs to the user {ALICE}" in ran.stderr
-    assert "chmod -R g+w" in ran.stderr
+    assert ran.code == 2
+    assert f"belongs to the user {ALICE}" in ran.err
+    assert "chmod -R g+w" in ran.err
     (group.mirror / ".sedas-sync" / "apply.lock").chmod(0o664)
     ran = ran_as(BOB, group, "apply", umask=0o022, gid=STAFF)
-    assert (ran.returncode, f"belongs to the user {ALICE}" in ran.stderr) == (1, True), ran.stderr
-    assert ran_as(BOB, group, "status", gid=STAFF).returncode == 0
+    assert (ran.code, f"belongs to the user {ALICE}" in ran.err) == (1, True), ran.err
+    assert ran_as(BOB, group, "status", gid=STAFF).code == 0
 
 
 @as_root
@@ -267,7 +267,7 @@ def test_scenes_that_cannot_be_read_are_left_alone(common, sandbox):  # noqa: F8
     )
     common.mirror.mkdir()
     common.mirror.chmod(0o777)
-    assert ran_as(ALICE, common, "apply").returncode == 0
+    assert ran_as(ALICE, common, "apply").code == 0
     common.path.chmod(0o777)
     (common.mirror / "lost+found").mkdir(mode=0o700)
     closed, file = common.mirror / "early", common.mirror / "late" / "ON002.zip"
@@ -324,13 +324,13 @@ def test_what_cannot_be_read_is_left_out_with_a_warning(common):  # noqa: F811
         (common.path / "old" / name).chmod(mode)
     common.path.chmod(0o777)
     made = ran_as(ALICE, common, "init", "--from-folder", "old", "--json")
-    assert made.returncode == 0, made.stderr
-    left_out = json.loads(made.stdout)["warnings"]
+    assert made.code == 0, made.err
+    left_out = json.loads(made.out)["warnings"]
     closed = f"old/copy/of/{other.name}/GRANULE"
     for place in ("old/closed", closed, "old/listed/notes.txt"):
         assert f"{place}: cannot be read, and is left out: Permission denied" in left_out
     common.write(MAY)
-    found = json.loads(ran_as(ALICE, common, "adopt", "--from", "old", "--json").stdout)
+    found = json.loads(ran_as(ALICE, common, "adopt", "--from", "old", "--json").out)
     assert {*left_out} <= {*found["warnings"]}
     results = {file["file"]: (file["result"], file["detail"]) for file in found["files"]}
     assert results[whole.name][0] == "adopted"

@@ -7,12 +7,14 @@ import antimeridian
 import numpy as np
 import pytest
 import shapely
+from effort import effort
 from outlines import countries_of_topology, npm_package, oracle, python_package, scenes, tried
 from shapely.geometry import mapping, shape
 
 from sedas_sync import geometry as g
 
 pytestmark = pytest.mark.slow
+PARTS = effort(1, 6)
 
 
 def read(geojson):
@@ -33,18 +35,18 @@ def assert_same(name, geojson, expected):
     assert found.tolist() == right.tolist(), (name, mistakes)
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_countries_of_world_geojson(part):
     folder = npm_package("world-geojson", "3.5.3") / "countries"
     names = sorted(file.stem for file in folder.glob("*.json"))
     assert len(names) > 190
-    for name in tried(names)[part::4]:
+    for name in tried(names)[part::PARTS]:
         geojson = json.loads((folder / f"{name}.json").read_text())
         assert_same(name, geojson, oracle(geojson))
 
 
 @pytest.mark.parametrize(
-    ("scale", "part", "parts"), [("110m", 0, 1), ("50m", 0, 1), *(("10m", part, 6) for part in range(6))]
+    ("scale", "part", "parts"), [("110m", 0, 1), ("50m", 0, 1), *(("10m", part, PARTS) for part in range(PARTS))]
 )
 def test_countries_of_world_atlas(scale, part, parts):
     """Rings in it cross the antimeridian, and Antarctica goes around its pole."""

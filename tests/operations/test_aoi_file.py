@@ -3,9 +3,11 @@
 import json
 import sys
 import zipfile
+from itertools import product
 
 import pytest
 import shapely
+from effort import effort
 from shapely import MultiPolygon, Polygon, box
 
 from sedas_sync.errors import ManifestError
@@ -208,8 +210,14 @@ def test_a_damaged_vector_file(save, write, name):
 SECRET = "machine archive.example login ann password hunter2-secret"
 
 
-@pytest.mark.parametrize("kind", ["wkt", "geojson", "json", "gpkg", "shp", "zip"])
-@pytest.mark.parametrize("way", ["link", "linked folder", "above", "absolute"])
+WAYS = ["link", "linked folder", "above", "absolute"]
+KINDS = ["wkt", "geojson", "json", "gpkg", "shp", "zip"]
+
+
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    effort([*zip(WAYS, ["wkt"] * 4, strict=True), *(("link", kind) for kind in KINDS[1:])], [*product(WAYS, KINDS)]),
+)
 @pytest.mark.parametrize(
     "content",
     [SECRET, f"POLYGON (({SECRET}))", f"POLYGON ((1 2, 3 4)) {SECRET}",

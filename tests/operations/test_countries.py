@@ -13,7 +13,7 @@ from sedas_sync.operations.load import load_manifest
 
 CODES = sorted({country.code for country in world().countries if country.code is not None})
 
-HARD = ["CAN", "FJI", "FRA", "GRC", "IDN", "KIR", "NZL", "RUS", "USA"]
+HARD = ["FJI", "FRA", "GRC", "KIR", "NZL", "RUS", "USA"]
 """They cross the antimeridian, or have very many islands."""
 
 

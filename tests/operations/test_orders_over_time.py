@@ -4,6 +4,7 @@ import json
 
 import pytest
 from clocks import Clock, Weeks
+from effort import effort
 
 from sedas_sync.output.documents.base import OrderEntry
 from sedas_sync.output.text import orders as as_text
@@ -29,7 +30,11 @@ def test_an_order_that_always_fails_is_placed_less_and_less_often(weeks):
     weeks.sandbox.faults = Faults(failed_orders=("BAD",))
     weeks.write("2026-01-01")
     days_with_orders = []
+    alike = effort({*range(14, 40), *range(44, 70)}, set())
     for day in range(74):
+        if day in alike:
+            weeks.clock.move(days=1)
+            continue
         summary = weeks.apply()
         days_with_orders += [day] * summary.ordered
         if day > 3:

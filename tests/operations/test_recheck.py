@@ -314,7 +314,9 @@ def test_a_run_that_is_interrupted_is_not_forgotten(weeks, killed):
                     break
                 mirror.stop(143)
     assert 0 < fetched < len(names)
-    assert finish(weeks, confirm_replacing=lambda _count, _held: True) == len(names) - fetched
+    left = finish(weeks, confirm_replacing=lambda _count, _held: True)
+    # A run that is dropped may have replaced a scene whose event was never read.
+    assert 0 < left <= len(names) - fetched if killed else left == len(names) - fetched
 
 
 def test_a_saved_plan_that_failed_is_not_forgotten(weeks):

@@ -18,7 +18,7 @@ def offered(workspace, sandbox):
 
 def in_terminal(workspace, *arguments):
     """Run a command in a terminal without an answer; return its exit code and what the terminal showed."""
-    terminal = Terminal(workspace.command(*arguments), cwd=workspace.path, env=workspace.environment(), columns=200)
+    terminal = Terminal(workspace, *arguments, columns=200)
     try:
         return terminal.wait(), terminal.text
     finally:

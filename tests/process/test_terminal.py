@@ -30,11 +30,8 @@ def terminal(workspace):
     """Starts the command in a terminal of its own."""
     opened = []
 
-    def start(*arguments, columns=100, rows=30, **env):
-        command = workspace.command(*arguments)
-        opened.append(
-            Terminal(command, cwd=workspace.path, env=workspace.environment(**env), columns=columns, rows=rows)
-        )
+    def start(*arguments, **how):
+        opened.append(Terminal(workspace, *arguments, **how))
         return opened[-1]
 
     yield start

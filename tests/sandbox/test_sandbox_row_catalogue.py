@@ -5,6 +5,7 @@ import time
 import tracemalloc
 
 import pytest
+from effort import effort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_client import HARWELL, WORLD
@@ -149,10 +150,11 @@ def many(count):
         )
 
 
-def test_a_hundred_thousand_rows_are_searched_in_milliseconds():
-    catalogue = RowCatalogue(many(100_000))
-    assert len(catalogue) == 100_000
-    search = query(start="2019-06-01T00:00:00Z", stop="2019-06-14T23:59:59Z")
+def test_very_many_rows_are_searched_in_milliseconds():
+    count = effort(25_000, 100_000)
+    catalogue = RowCatalogue(many(count))
+    assert len(catalogue) == count
+    search = query(start="2019-03-01T00:00:00Z", stop="2019-03-14T23:59:59Z")
     catalogue.find(search, 0)
     took = []
     for _ in range(5):
@@ -160,7 +162,7 @@ def test_a_hundred_thousand_rows_are_searched_in_milliseconds():
         rows = catalogue.rows(catalogue.find(search, 0), search)
         took.append(time.perf_counter() - began)
     assert len(rows) > 1000
-    assert min(took) < 0.1
+    assert min(took) < effort(0.02, 0.1)
 
 
 def test_a_row_takes_little_more_than_its_text():

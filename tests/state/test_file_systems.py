@@ -194,7 +194,10 @@ def test_one_run_at_a_time_whatever_flock_says(slowly, go_on, lacking, number):
 @pytest.mark.parametrize("reaped", [True, False])
 @pytest.mark.parametrize("flock", effort([38], [0, 38]))
 def test_a_killed_run_holds_nothing(slowly, go_on, lacking, flock, reaped):
-    first = slowly.start("apply", **lacking(flock=flock))
+    # A child of this process: nobody else reaps it.
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = slowly.environment(**lacking(flock=flock))
+    first = subprocess.Popen(slowly.command("apply"), cwd=slowly.path, env=environment, **streams)
     held(slowly, first)
     first.kill()
     if reaped:

@@ -33,17 +33,22 @@ def python_examples():
 
 RUN = """
 import gc, os, runpy, sys
+from multiprocessing import get_context
 import geopandas, sedas_sync, sedas_sync.sandbox
 for name in sedas_sync.__all__:
     getattr(sedas_sync, name)
 gc.freeze()  # Otherwise the end of each process copies most of the memory that it shares.
+
+def run(file):
+    os.chdir(os.path.dirname(file))
+    runpy.run_path(file, run_name="__main__")
+
 for file in sys.argv[1:]:
-    if not os.fork():
-        os.chdir(os.path.dirname(file))
-        runpy.run_path(file, run_name="__main__")
-        sys.exit()
-    _, status = os.wait()
-    if status:
+    # Its processes end without deleting each module, which takes as long as an example.
+    process = get_context("fork").Process(target=run, args=[file])
+    process.start()
+    process.join()
+    if process.exitcode:
         sys.exit(f"This example failed: {file}")
 """
 

@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import struct
-import subprocess
 import termios
 import threading
 import time
@@ -19,14 +18,14 @@ class Terminal:
     """A command that runs in a terminal of its own; what is asserted on is what a person would see.
 
     Args:
-        command: the command and its arguments.
-        cwd: where it runs.
-        env: its whole environment.
+        workspace: whose command runs, in its folder.
+        arguments: those of the command.
         columns: width of the terminal.
         rows: height of the terminal.
+        env: environment variables.
     """
 
-    def __init__(self, command, *, cwd, env, columns=100, rows=30):
+    def __init__(self, workspace, *arguments, columns=100, rows=30, **env):
         self.screen = pyte.HistoryScreen(columns, rows, history=10_000, ratio=1)
         self._stream = pyte.Stream(self.screen)
         self._lock = threading.Lock()
@@ -37,15 +36,8 @@ class Terminal:
         """Every line that ever stood on the screen when output came to rest."""
         self._pty, inside = os.openpty()
         self._size(columns, rows)
-        # Its own session and terminal, so that Ctrl-C reaches it; `setsid -c` does what a forked child would have to.
-        self._process = subprocess.Popen(
-            ["setsid", "--ctty", *command],
-            cwd=cwd,
-            env={**env, "TERM": env.get("TERM", "xterm-256color")},
-            stdin=inside,
-            stdout=inside,
-            stderr=inside,
-        )
+        env = {"TERM": os.environ.get("TERM", "xterm-256color"), **env}
+        self._process = workspace.start(*arguments, terminal=inside, **env)
         os.close(inside)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -136,7 +128,7 @@ class Terminal:
 
 def answered(workspace, *arguments, answer):
     """Run a command in a terminal and answer its question; return its exit code and what the terminal showed."""
-    terminal = Terminal(workspace.command(*arguments), cwd=workspace.path, env=workspace.environment(), columns=200)
+    terminal = Terminal(workspace, *arguments, columns=200)
     try:
         terminal.wait_for("[y/N]")
         terminal.type(answer)

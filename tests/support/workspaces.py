@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from forks import Forked, needs_start
 
 from sedas_sync.cli.main import run_command
 
@@ -68,8 +69,8 @@ RADAR = f'[dataset.radar]\n{FORTNIGHT}sensor = "sar"\n'
 class Workspace:
     """A folder with a manifest, and the command to run in it.
 
-    `run` runs a command in the process of the test, at a tenth of the cost of a new one. Signals, terminals, closed
-    streams, users and the end of a process need `OwnProcess`.
+    `run` runs a command in the process of the test. Signals, terminals, closed streams, users and the end of a process
+    need `OwnProcess`.
     """
 
     path: Path
@@ -122,31 +123,29 @@ class Workspace:
         """This workspace with a process for each command."""
         return OwnProcess(self.path, self.url, self.env)
 
-    def start(self, *arguments, **extra):
-        """Start the command and do not wait for it."""
-        return subprocess.Popen(
-            self.command(*arguments),
-            cwd=self.path,
-            env=self.environment(**extra),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *arguments, terminal=None, **extra):
+        """Start the command in a process, in the terminal of this descriptor if there is one; do not wait for it."""
+        environment = self.environment(**extra)
+        names = ("stdin", "stdout", "stderr")
+        if terminal is None:
+            streams = dict(zip(names, (subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE), strict=True))
+        else:
+            streams = dict.fromkeys(names, terminal)
+        options = {"cwd": self.path, "env": environment, "text": True, **streams}
+        if needs_start(environment):
+            return subprocess.Popen(["setsid", "--ctty"] * (terminal is not None) + self.command(*arguments), **options)
+        return Forked(arguments, terminal=terminal is not None, **options)
 
 
 class OwnProcess(Workspace):
     """A workspace whose commands run in processes of their own."""
 
     def run(self, *arguments, timeout=60, **extra):
-        ran = subprocess.run(
-            self.command(*arguments),
-            cwd=self.path,
-            env=self.environment(**extra),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        assert "Traceback" not in ran.stderr, ran.stderr
-        return Ran(ran.returncode, ran.stdout, ran.stderr)
+        with self.start(*arguments, **extra) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        assert "Traceback" not in err, err
+        return Ran(process.returncode, out, err)

@@ -462,16 +462,18 @@ def test_the_error_for_a_worker_of_another_user_says_what_to_do(common):  # noqa
     announce_run(str(place), TOKEN)
     job, _ = hide_link(job_of(place))
     (place / "job").write_bytes(pickle.dumps(job))
-    asked = f"print(sedas_sync.workers.remote_job.check_worker({str(place)!r}, {TOKEN!r}, {ss.__version__!r}))"
+    asked = "from sedas_sync.workers.remote_job import check_worker; "
+    asked += f"print(check_worker({str(place)!r}, {TOKEN!r}, {ss.__version__!r}))"
     said = as_user(NOBODY, asked, cwd=place)
     expected = "may not read the links of this run, which is of the user root: start the workers as the user who runs"
-    assert expected in said.stdout, said.stderr
+    assert expected in said.out, said.err
     # One that could read the run's token when it was asked.
     (place / FOLDER / TOKEN).chmod(0o644)
     (place / FOLDER).chmod(0o777)
-    done = "import pickle; print(sedas_sync.workers.remote_job.run_job(pickle.load(sys.stdin.buffer)).error)"
+    done = "import pickle, sys; from sedas_sync.workers.remote_job import run_job; "
+    done += "print(run_job(pickle.load(sys.stdin.buffer)).error)"
     said = as_user(NOBODY, done, cwd=place, stdin=place / "job")
-    assert expected in said.stdout, said.stderr
+    assert expected in said.out, said.err
 
 
 def test_a_worker_of_another_version_is_refused(tmp_path):

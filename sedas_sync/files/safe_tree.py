@@ -490,18 +490,3 @@ def sync(root: str, relative: str) -> None:
     with parent(root, relative) as (folder, _), suppress(OSError):
         # Some network file systems refuse to flush a folder, and offer nothing better.
         os.fsync(folder)
-
-
-def free_space(path: str) -> int | None:
-    """Return the bytes that this user may still write below `path`, or below its nearest folder that exists.
-
-    None if the file system does not state it: some of FUSE refuse the question, or answer that they have no size.
-    """
-    path = os.path.abspath(path)  # noqa: PTH100 - all paths here are strings
-    while not os.path.exists(path):  # noqa: PTH110 - all paths here are strings
-        path = os.path.dirname(path)  # noqa: PTH120 - all paths here are strings
-    try:
-        usage = shutil.disk_usage(path)
-    except OSError:
-        return None
-    return usage.free if usage.total else None

@@ -21,6 +21,7 @@ from msgspec import Struct
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, zip_check, zip_records
 from sedas_sync.files.bring import copy_and_hash
+from sedas_sync.files.disk_space import free_space
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.files import contents_digest
 from sedas_sync.model.local import LocalFile, ProofLevel
@@ -205,7 +206,7 @@ def unpack(
         InterruptedError: `stopped` returned true.
         OSError: The folder cannot be written, or has no room.
     """
-    free = safe_tree.free_space(root)
+    free = free_space(root)
     if free is not None and contents.size > free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
     proved = ProofLevel.DIGEST if level is ProofLevel.DIGEST else ProofLevel.CRC

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from sedas_sync.errors import SedasSyncError
-from sedas_sync.files import safe_tree
+from sedas_sync.files.disk_space import free_space
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
@@ -258,7 +258,7 @@ def _status(
         replaced=replaced_files(str(root)),
         unknown=folder.unknown,
         bytes=folder.bytes,
-        free=safe_tree.free_space(str(root)),
+        free=free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(str(root))),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(errors.items())),

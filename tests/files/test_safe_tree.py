@@ -10,6 +10,7 @@ import pytest
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.disk_space import free_space
 from sedas_sync.files.folder_cache import KEEP_OPEN, FolderCache
 
 
@@ -266,7 +267,7 @@ def test_scan_sees_all_but_its_own_folder_and_follows_nothing(root, outside):
 
 
 def test_free_space_of_a_folder_that_is_not_yet_there(tmp_path):
-    free = safe_tree.free_space(str(tmp_path / "not/yet"))
+    free = free_space(str(tmp_path / "not/yet"))
     found = os.statvfs(tmp_path)
     assert abs(free - found.f_bavail * found.f_frsize) < 1 << 30
 
@@ -279,7 +280,7 @@ def test_free_space_that_a_file_system_does_not_state_is_unknown(tmp_path, monke
         return SimpleNamespace(total=0, used=0, free=0)
 
     monkeypatch.setattr(shutil, "disk_usage", disk_usage)
-    assert safe_tree.free_space(str(tmp_path)) is None
+    assert free_space(str(tmp_path)) is None
 
 
 def test_stat_does_not_follow(root, outside):

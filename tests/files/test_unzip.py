@@ -9,7 +9,7 @@ import zlib
 import pytest
 from unseekable import Pipe
 
-from sedas_sync.files import safe_tree, unzip
+from sedas_sync.files import unzip
 from sedas_sync.files.unzip import CannotUnpackError, read_contents, read_unpacked, unpack
 from sedas_sync.model.local import ProofLevel
 
@@ -194,7 +194,7 @@ def test_too_many_entries(tmp_path, monkeypatch):
 
 def test_nothing_is_written_without_room(tmp_path, monkeypatch):
     packed(tmp_path, [("P/a", BAND)])
-    monkeypatch.setattr(safe_tree, "free_space", lambda _: len(BAND) - 1)
+    monkeypatch.setattr(unzip, "free_space", lambda _: len(BAND) - 1)
     with pytest.raises(OSError, match="No space left"):
         unpacked(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]

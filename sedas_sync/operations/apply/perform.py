@@ -10,7 +10,7 @@ from msgspec import convert
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
-from sedas_sync.files import safe_tree
+from sedas_sync.files.disk_space import free_space
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.events import Ordered, Retried
 from sedas_sync.model.history import Change, ChangeKind
@@ -256,7 +256,7 @@ class Performer:
         """End the run early; return the first reason."""
         reason, left = str(error), self._bytes_planned - self._reports.bytes
         if error.disk_full and left > 0:
-            free = safe_tree.free_space(str(self._root))
+            free = free_space(str(self._root))
             reason = f"{reason} ({size(left)} still to come, {size(free)} free)"
         if self.abort_reason is None:
             self.abort_reason, self.disk_is_full = reason, error.disk_full

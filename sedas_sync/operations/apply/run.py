@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, is_stopped, orders_of
 from sedas_sync.errors import AuthenticationError
-from sedas_sync.files import safe_tree
+from sedas_sync.files.disk_space import free_space
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
 from sedas_sync.model.metadata import metadata_of
@@ -252,14 +252,14 @@ class Run:
             mirror=plan.mirror,
             todo={kind.value: count for kind, count in plan.counts.items() if count},
             bytes=self._bytes_planned,
-            free=safe_tree.free_space(str(self._root)),
+            free=free_space(str(self._root)),
         )
 
     def _begin(self) -> None:
         """Do what needs no archive, and give the scenes of the plan to the machines."""
         plan, root = self._plan, str(self._root)
         remove_stale_notes(root, f"{STATE}/partial")
-        free = safe_tree.free_space(root)
+        free = free_space(root)
         sizes = [action.size or 0 for action in plan.of(TRANSFERS)]
         # For a while a zip and its folder exist side by side.
         needed = sum(sizes) + (max(sizes, default=0) if self._unpack else 0)

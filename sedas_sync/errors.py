@@ -17,6 +17,7 @@ Callers use two attributes: `retryable` (is a retry useful?) and `exit_code` (of
 pickled, because workers may be other processes.
 """
 
+import errno
 from collections.abc import Sequence
 from typing import Any
 
@@ -234,6 +235,11 @@ class MirrorLocked(SedasSyncError):
     """
 
     exit_code = 5
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Return whether the disk, or the user's share of it, has no room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_too_little(error: BaseException) -> bool:

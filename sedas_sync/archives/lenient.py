@@ -139,6 +139,11 @@ class Properties(Struct, frozen=True):
         return None
 
 
+def size_of(value: object) -> int | None:
+    """Return a size in bytes; None if a value is not a positive whole number."""
+    return value if type(value) is int and value > 0 else None
+
+
 def are_degrees(longitude: float, latitude: float) -> bool:
     """Return whether numbers can be a position; metres of a projection, infinity and NaN cannot."""
     return abs(longitude) <= _MOST_LONGITUDE and abs(latitude) <= _MOST_LATITUDE

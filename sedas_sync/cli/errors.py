@@ -1,13 +1,12 @@
 """Errors of commands: what is printed, and the exit code."""
 
-import errno
 import os
 import sys
 
 import click
 
 from sedas_sync.cli.messages import print_error
-from sedas_sync.errors import DISK_FULL, LockMismatch, ManifestError, SedasSyncError
+from sedas_sync.errors import DISK_FULL, LockMismatch, ManifestError, SedasSyncError, is_disk_full
 from sedas_sync.model.similar import did_you_mean
 from sedas_sync.net.redact import logger_of, redact
 from sedas_sync.output.documents.base import ErrorDocument, json_line
@@ -51,7 +50,7 @@ def report(error: Exception, *, as_json: bool = False) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            full = is_disk_full(error)
             print_error(f"{where}{DISK_FULL if full else error.strerror or error}")
             logger_of(__name__).debug("error of the system", exc_info=error)
             if not where and not full:

@@ -8,6 +8,7 @@ from sedas_sync.archives.replay import read_record
 from sedas_sync.cli.manifest import checked_manifest
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import interruptible, opened_file, reporting
+from sedas_sync.manifest import Manifest
 from sedas_sync.model.scene import NOTHING
 from sedas_sync.operations.context import MirrorContext, open_mirror
 from sedas_sync.output.reporters import Reporter
@@ -34,19 +35,21 @@ def opened_mirror(
         inputs: The other files that it reads.
     """
     checked = checked_manifest(manifest, common, {**outputs, "--record": record}, {**inputs, "--replay": replay})
-    if replay is not None:
-        with opened_file(replay, "r") as file:
-            saved = read_record(file, replay)
-        answering = {key: saved.archive(key) for key in checked.archives}
-        context = open_mirror(checked, answering, clock=lambda: saved.now)
+    with nullcontext() if record is None else opened_file(record, "w") as answers:
+        if replay is None:
+            context = open_mirror(checked, prompt=sys.stdin.isatty(), record=answers)
+        else:
+            context = _replayed(checked, replay)
         with closing(context.archives):
             yield context
-        return
-    recording = nullcontext() if record is None else opened_file(record, "w")
-    with recording as answers:
-        context = open_mirror(checked, prompt=sys.stdin.isatty(), record=answers)
-        with closing(context.archives):
-            yield context
+
+
+def _replayed(manifest: Manifest, replay: str) -> MirrorContext:
+    """Return the context of a manifest whose archives answer as they did when a file was recorded."""
+    with opened_file(replay, "r") as file:
+        saved = read_record(file, replay)
+    answering = {key: saved.archive(key) for key in manifest.archives}
+    return open_mirror(manifest, answering, clock=lambda: saved.now)
 
 
 @contextmanager

@@ -58,9 +58,7 @@ def footprints(texts: Sequence[str | None]) -> list[Footprint | None]:
 
 def _is_polygon(text: str) -> bool:
     """Whether GEOS can read a text without the checks of `read_wkt`."""
-    return (
-        (text.startswith("POLYGON") or text.lstrip()[:7].upper() == "POLYGON") and text.isascii() and "\0" not in text
-    )
+    return text.lstrip()[:7].upper() == "POLYGON" and text.isascii() and "\0" not in text
 
 
 def _footprint_or_none(text: str | None) -> Footprint | None:

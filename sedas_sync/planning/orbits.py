@@ -12,10 +12,8 @@ archives for, and `choose` takes one file for each scene. Rules:
    after the acquisition, and restituted ones after a few hours (Sentinel-1 POD products, ESA).
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -36,7 +34,6 @@ _LONGEST = {PRECISE: timedelta(hours=27), RESTITUTED: timedelta(hours=4)}
 _GAP = timedelta(days=2)
 """Scenes that are further apart are searched for separately."""
 _AUXILIARY = ("AUX_", "MPL_")
-_MARK = re.compile(f"_(?:{'|'.join(_AUXILIARY)})")
 
 
 class Need(Struct, frozen=True):
@@ -62,10 +59,9 @@ def is_orbit_file(scene: Scene) -> bool:
 def is_auxiliary(scene: Scene) -> bool:
     """Return whether a scene is an orbit file or another auxiliary file, by the catalogue or its name."""
     # Names are not parsed: catalogues are long.
-    return is_auxiliary_type(scene.product_type or "") or _MARK.search(scene.id, 0, 16) is not None
+    return is_auxiliary_type(scene.product_type or "") or any(f"_{mark}" in scene.id[:16] for mark in _AUXILIARY)
 
 
-@lru_cache(maxsize=256)
 def is_auxiliary_type(product_type: str) -> bool:
     """Return whether a product type is one of auxiliary files."""
     return product_type.upper().startswith(_AUXILIARY)

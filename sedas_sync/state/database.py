@@ -4,7 +4,6 @@ The index is a cache. `open_for_writing` and `open_for_reading` raise `IndexDama
 of an older format; `sedas_sync.state.mirror_state` then sets it aside and starts a new one.
 """
 
-import errno
 import fcntl
 import mmap
 import os
@@ -15,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from sedas_sync.errors import DISK_FULL, ManifestError, SedasSyncError, TransferError
+from sedas_sync.errors import DISK_FULL, ManifestError, SedasSyncError, TransferError, is_disk_full
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.state.connection import INDEX, connect
@@ -270,7 +269,7 @@ def _ways_to_read(root: Path) -> Iterator[str]:
 
 def cannot_write(place: Path, error: OSError) -> SedasSyncError:
     """Return the error for a mirror that cannot be created or written; a full disk is not the manifest's mistake."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return IndexUnwritableError(f"{place}: the mirror cannot be written: {DISK_FULL}", disk_full=True)
     hint = _owner_hint(place) if isinstance(error, PermissionError) else ""
     return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}{hint}")

@@ -6,7 +6,6 @@ it. A file's row is written after the file has its name. What a look at the fold
 past. One process writes (it holds the mirror's lock), any number read beside it.
 """
 
-import errno
 import json
 import sqlite3
 import time
@@ -19,7 +18,7 @@ from typing import Any, Self
 
 from msgspec.structs import asdict
 
-from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
+from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError, is_disk_full
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import ListedOrder, Order
@@ -373,7 +372,7 @@ class WritableIndex(Index):
         try:
             yield
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            full = is_disk_full(error)
             message = f"{self._journal.path}: an order cannot be recorded: {DISK_FULL if full else error.strerror}"
             raise IndexUnwritableError(message, disk_full=full) from error
 

@@ -41,7 +41,7 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 def disk_error(root: str, error: OSError) -> errors.TransferError:
     """Return the error for a file system that accepts no more data, of any scene."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = errors.is_disk_full(error)
     reason = DISK_FULL if full else f"nothing more can be written: {error.strerror}"
     found = errors.TransferError(f"{root}: {reason}", fatal=True)
     found.disk_full = full

@@ -11,7 +11,7 @@ from eodag.plugins.download.aws import AwsDownload
 from eodag.plugins.download.http import HTTPDownload
 from msgspec.structs import replace
 
-from sedas_sync.archives.lenient import Report
+from sedas_sync.archives.lenient import Report, size_of
 from sedas_sync.archives.stac.items import scene_of_item
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.model.files import total_size
@@ -95,7 +95,7 @@ def _one_file(scene: Scene, product: EOProduct) -> Scene:
         scene,
         assets=(),
         unselected=(),
-        size=size if type(size) is int and size > 0 else None,
+        size=size_of(size),
         digest=digest,
         # Only a checksum shows that a provider means the file that it sends, not the product that is packed in it.
         nominal=digest is None,

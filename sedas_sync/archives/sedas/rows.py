@@ -31,7 +31,6 @@ _SENSORS: Mapping[str, Sensor] = {"optical": "optical", "sar": "sar", "radar": "
 _DIGEST = re.compile(r"[0-9a-fA-F]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DIGEST_LENGTHS = frozenset({32, 40, 64, 96, 128})
-_PLAIN_POLYGON = re.compile(r"POLYGON ?\(\([-+0-9.eE\s,]*\)\)")
 _WKT = re.compile(r"\s*(?:SRID=\d+;)?\s*[A-Za-z]+(?:\s+(?:Z|M|ZM))?\s*(?:EMPTY|\([-+0-9.eE\s,()]*\))\s*")
 
 
@@ -58,12 +57,6 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str):
         raise UnusableError(f"{key} is not a string")
     return value if value.isascii() else value.encode(errors="replace").decode()
-
-
-def _is_wkt(text: str) -> bool:
-    if _PLAIN_POLYGON.fullmatch(text):
-        return True
-    return _WKT.fullmatch(text) is not None and text.count("(") == text.count(")")
 
 
 def _number(row: Mapping[str, Any], key: str) -> float | None:
@@ -195,7 +188,7 @@ def to_scene(row: object) -> Scene:
     except TypeError:  # an object or a list, which has no hash
         shared = _shared.__wrapped__(*map(row.get, _SHARED))
     wkt = _text(row, "coordinatesWKT")
-    if wkt is not None and not _is_wkt(wkt):
+    if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
         raise UnusableError("coordinatesWKT is not a WKT geometry")
     digest, vendor = _vendor(row)
     extra = {key: row[key] for key in _others(tuple(row))}

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
+from sedas_sync.archives.lenient import size_of
 from sedas_sync.archives.s3_config import SCHEME, S3Config
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.archives.stac.storage import Storage, storage_of
@@ -308,7 +309,6 @@ def _files(
     files: dict[str, RemoteFile] = {}
     for key, url in urls.items():
         asset = assets[key]
-        size = asset.get("file:size")
         files.setdefault(
             url or key,
             RemoteFile(
@@ -316,7 +316,7 @@ def _files(
                 name=intern(names[key]),
                 key=intern(key),
                 url=url,
-                size=size if type(size) is int and size > 0 else None,
+                size=size_of(asset.get("file:size")),
                 digest=digest_of(asset.get("file:checksum") or asset.get("checksum:multihash")),
             ),
         )
